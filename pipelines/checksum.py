@@ -1,0 +1,92 @@
+"""Version checksums: the `_delta_log/N.crc` files that delta-rs does not write.
+
+Without one, each trigger of a Spark stream that reads the table reconstructs protocol and metadata by a Spark job (0.4 s).
+Format: "Version Checksum File" of the Delta transaction protocol. A missing file costs time only, so whatever is unclear is left
+out; each is computed from the log alone: the checksum of the version before, and what this version added and removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from deltalake import DeltaTable
+
+
+def write(path: Path, version: int) -> None:
+    """Write the checksum of a version, from that of the version before, or from the whole log where it is missing."""
+    log = path / "_delta_log"
+    target = log / f"{version:020d}.crc"
+    if target.exists():
+        return
+    actions = _actions(log / f"{version:020d}.json")
+    before = _read(log / f"{version - 1:020d}.crc")
+    content = _next(before, actions) if before is not None else _whole(path, version)
+    if content is None:
+        return
+    scratch = log / f".{version:020d}.{os.getpid()}.crc.tmp"
+    scratch.write_text(json.dumps(content, separators=(",", ":")))
+    scratch.replace(target)
+
+
+def _actions(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines() if line]
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    needed = {"tableSizeBytes", "numFiles", "numMetadata", "numProtocol", "metadata", "protocol"}
+    return content if needed <= content.keys() else None
+
+
+def _next(before: dict[str, Any], actions: list[dict[str, Any]]) -> dict[str, Any] | None:
+    size, files = before["tableSizeBytes"], before["numFiles"]
+    metadata, protocol = before["metadata"], before["protocol"]
+    for action in actions:
+        if "add" in action:
+            size, files = size + action["add"]["size"], files + 1
+        elif "remove" in action:
+            if action["remove"].get("size") is None:
+                return None
+            size, files = size - action["remove"]["size"], files - 1
+        elif "metaData" in action:
+            metadata = action["metaData"]
+        elif "protocol" in action:
+            protocol = action["protocol"]
+    return _content(size, files, metadata, protocol)
+
+
+def _whole(path: Path, version: int) -> dict[str, Any] | None:
+    """From the table's state at the version; metadata and protocol from the newest log file that holds them."""
+    log = path / "_delta_log"
+    metadata: dict[str, Any] | None = None
+    protocol: dict[str, Any] | None = None
+    for number in range(version, -1, -1):
+        file = log / f"{number:020d}.json"
+        if not file.exists():
+            return None
+        for action in _actions(file):
+            metadata = metadata or action.get("metaData")
+            protocol = protocol or action.get("protocol")
+        if metadata and protocol:
+            break
+    else:
+        return None
+    sizes = DeltaTable(path, version=version).get_add_actions(flatten=True).column("size").to_pylist()
+    return _content(sum(sizes), len(sizes), metadata, protocol)
+
+
+def _content(size: int, files: int, metadata: dict[str, Any], protocol: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "tableSizeBytes": size,
+        "numFiles": files,
+        "numMetadata": 1,
+        "numProtocol": 1,
+        "metadata": metadata,
+        "protocol": protocol,
+    }

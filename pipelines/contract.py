@@ -1,0 +1,198 @@
+"""A table is declared once, here in kind and in each layer's `tables.py` in fact.
+
+From one declaration come the Spark schema, the Arrow schema, the DDL, the parser of an event, its JSON Schema, the data
+dictionary, empty frames and test rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    IntegerType,
+    LongType,
+    MapType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+from pipelines.errors import ContractError
+
+STRING, LONG, INT, DOUBLE, BOOL = StringType(), LongType(), IntegerType(), DoubleType(), BooleanType()
+BINARY, DATE, TIMESTAMP = BinaryType(), DateType(), TimestampType()
+AMOUNT = DecimalType(38, 9)
+"""Every exact number: a sum of terms, each rounded once, half up, to nine places."""
+
+_ARROW: dict[DataType, pa.DataType] = {
+    STRING: pa.string(),
+    LONG: pa.int64(),
+    INT: pa.int32(),
+    DOUBLE: pa.float64(),
+    BOOL: pa.bool_(),
+    BINARY: pa.binary(),
+    DATE: pa.date32(),
+    TIMESTAMP: pa.timestamp("us", "UTC"),
+    AMOUNT: pa.decimal128(38, 9),
+}
+
+_SAMPLE: dict[DataType, Any] = {
+    STRING: "x",
+    LONG: 0,
+    INT: 0,
+    DOUBLE: 0.0,
+    BOOL: True,
+    BINARY: b"",
+    DATE: date(2026, 3, 1),
+    TIMESTAMP: datetime(2026, 3, 1, tzinfo=UTC),
+    AMOUNT: Decimal(0),
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, type, and what a value means (with its unit).
+
+    `wire` is the type in which a producer sends the field in an event; a column without it is set by the pipeline.
+    `skipping` is off for ids and personal values: minimum and maximum would keep them in the table's log.
+    """
+
+    name: str
+    type: DataType
+    meaning: str
+    nullable: bool = False
+    wire: Any = None
+    skipping: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: `name` is `layer.noun`, `meaning` says what a row is, `key` makes a row unique (or names what is summed over).
+
+    `indexed` is the column by which jobs look rows up; `rules` are checks over a whole event, by reason code.
+    """
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    partition_by: tuple[str, ...] = ()
+    indexed: str | None = None
+    rules: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        unknown = [name for name in (*self.key, *self.partition_by, *filter(None, [self.indexed])) if name not in names]
+        if doubled or unknown or "." not in self.name:
+            raise ContractError(
+                "contract_invalid",
+                f"{self.name}: columns declared twice: {doubled}; named but not declared: {unknown}. "
+                "A table's name is layer.noun, and its keys are among its columns.",
+            )
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Table) and other.name == self.name
+
+    @property
+    def noun(self) -> str:
+        """The name without its layer."""
+        return self.name.partition(".")[2]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def schema(self) -> StructType:
+        """The Spark schema."""
+        return StructType([StructField(column.name, column.type, column.nullable) for column in self.columns])
+
+    @property
+    def row_type(self) -> StructType:
+        """A row as a value inside another row, which may be missing: every field nullable."""
+        return StructType([StructField(column.name, column.type, True) for column in self.columns])
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema; every field nullable, as frames that travel through Spark are."""
+        return pa.schema([pa.field(column.name, arrow_type(column.type)) for column in self.columns])
+
+    @property
+    def skipping(self) -> tuple[str, ...]:
+        """The columns whose minimum and maximum are kept per file."""
+        return tuple(column.name for column in self.columns if column.skipping and column.name not in self.partition_by)
+
+    @property
+    def sent(self) -> tuple[Column, ...]:
+        """The columns that a producer sends."""
+        return tuple(column for column in self.columns if column.wire is not None)
+
+    def ddl(self) -> str:
+        """The CREATE TABLE statement, for catalogues."""
+        body = ",\n  ".join(
+            f"{c.name} {c.type.simpleString().upper()}{'' if c.nullable else ' NOT NULL'} COMMENT {_quoted(c.meaning)}"
+            for c in self.columns
+        )
+        parts = f"\nPARTITIONED BY ({', '.join(self.partition_by)})" if self.partition_by else ""
+        return f"CREATE TABLE {self.name} (\n  {body}\n) USING DELTA{parts}\nCOMMENT {_quoted(self.meaning)}"
+
+    def row(self, **changed: Any) -> dict[str, Any]:
+        """A valid row for tests: nullable columns null, the others a plain value, and what the test cares about."""
+        unknown = sorted(set(changed) - set(self.names))
+        if unknown:
+            raise ContractError("contract_invalid", f"{self.name} has no column {unknown}; it has {list(self.names)}")
+        return {c.name: changed.get(c.name, None if c.nullable else sample(c.type)) for c in self.columns}
+
+    def frame(self, rows: list[dict[str, Any]]) -> pa.Table:
+        """Rows as an Arrow table of this table's schema."""
+        return pa.Table.from_pylist(rows, schema=self.arrow)
+
+
+def arrow_type(spark_type: DataType) -> pa.DataType:
+    """The Arrow type that holds the same values."""
+    if isinstance(spark_type, ArrayType):
+        return pa.list_(arrow_type(spark_type.elementType))
+    if isinstance(spark_type, MapType):
+        return pa.map_(arrow_type(spark_type.keyType), arrow_type(spark_type.valueType))
+    if isinstance(spark_type, StructType):
+        return pa.struct([pa.field(f.name, arrow_type(f.dataType), f.nullable) for f in spark_type.fields])
+    if spark_type not in _ARROW:
+        raise ContractError("contract_invalid", f"no Arrow type is declared for {spark_type.simpleString()}")
+    return _ARROW[spark_type]
+
+
+def sample(spark_type: DataType) -> Any:
+    """A plain value of a type, for test rows."""
+    if isinstance(spark_type, ArrayType):
+        return []
+    if isinstance(spark_type, MapType):
+        return {}
+    if isinstance(spark_type, StructType):
+        return {f.name: None if f.nullable else sample(f.dataType) for f in spark_type.fields}
+    return _SAMPLE[spark_type]
+
+
+def struct(*columns: Column) -> StructType:
+    """A struct type out of columns, for columns that carry several values. All nullable: the engines differ about the rest."""
+    return StructType([StructField(c.name, c.type, True) for c in columns])
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,153 @@
+"""Label policies and definitions: immutable values with a hash, so that every number can say what it was computed under."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from pipelines.errors import ConfigError
+
+GRAINS = {"1 minute": timedelta(minutes=1), "1 hour": timedelta(hours=1), "1 day": timedelta(days=1)}
+RESOLVES = ("latest", "first", "priority", "majority", "mean", "sum", "max", "any")
+NUMERIC_RESOLVES = ("mean", "sum", "max", "any")
+SCORE_BUCKETS = 1000
+OTHER, MISSING = "__other__", "__missing__"
+
+Value = float | str
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How votes become one outcome. Its hash stands in every outcome entry.
+
+    `window`: seconds of the attribution window. `roles`: best first, for `priority`. `absent`: what silence means: "missing",
+    "negative" (binary), or a number. `cap`: live votes per rater within one key. `low`, `high`: the range of a numeric label.
+    """
+
+    type: str
+    unit: str
+    resolve: str
+    window: int
+    absent: float | str = "missing"
+    roles: tuple[str, ...] = ()
+    cap: int = 1
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def hash(self) -> str:
+        return digest(self.body())
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "type": self.type,
+            "unit": self.unit,
+            "resolve": self.resolve,
+            "window": self.window,
+            "absent": self.absent,
+            "roles": list(self.roles),
+            "cap": self.cap,
+            "low": self.low,
+            "high": self.high,
+        }
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a statistic is computed under: a policy and what it judges, or (label "") a model's service statistics.
+
+    `offset` is where the log declares it, -1 for before everything; it applies to inferences at higher offsets, and is no part
+    of the hash. `segments`: declared values by field (none: every value). `measures`: names, for the service definition.
+    """
+
+    model: str
+    label: str
+    cuts: tuple[tuple[str, ...], ...]
+    grains: tuple[str, ...]
+    segments: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    policy: Policy | None = None
+    judges: str = "none"
+    positive: Value | None = None
+    threshold: float | None = None
+    positive_at: float | None = None
+    classes: tuple[str, ...] = ()
+    score_buckets: int = SCORE_BUCKETS
+    measures: tuple[str, ...] = ()
+    offset: int = field(default=-1, compare=False)
+
+    @property
+    def hash(self) -> str:
+        return digest(self.body())
+
+    def body(self) -> dict[str, Any]:
+        """The value that a control event carries and the hash is made of."""
+        return {
+            "model": self.model,
+            "label": self.label,
+            "cuts": [list(cut) for cut in self.cuts],
+            "grains": list(self.grains),
+            "segments": {name: list(values) for name, values in self.segments},
+            "policy": self.policy.body() if self.policy else None,
+            "judges": self.judges,
+            "positive": self.positive,
+            "threshold": self.threshold,
+            "positive_at": self.positive_at,
+            "classes": list(self.classes),
+            "score_buckets": self.score_buckets,
+            "measures": list(self.measures),
+        }
+
+    @classmethod
+    def of(cls, body: dict[str, Any], offset: int = -1) -> Definition:
+        """The definition that a control event carries, declared at this offset."""
+        try:
+            policy = body["policy"]
+            return cls(
+                model=body["model"],
+                label=body["label"],
+                cuts=tuple(tuple(cut) for cut in body["cuts"]),
+                grains=tuple(body["grains"]),
+                segments=tuple((name, tuple(values)) for name, values in sorted(body["segments"].items())),
+                policy=Policy(**{**policy, "roles": tuple(policy["roles"])}) if policy else None,
+                judges=body["judges"],
+                positive=body["positive"],
+                threshold=body["threshold"],
+                positive_at=body["positive_at"],
+                classes=tuple(body["classes"]),
+                score_buckets=body["score_buckets"],
+                measures=tuple(body["measures"]),
+                offset=offset,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                "definition_invalid", f"log offset {offset}: the control event holds no definition ({error}); expected the "
+                "body that `hindsight run` writes"
+            ) from error
+
+    def control(self) -> bytes:
+        """The control event that declares it."""
+        return canonical(
+            {"kind": "control", "action": "define", "model": self.model, "definition": self.hash, "body": self.body()}
+        )
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no spaces: equal values, equal bytes."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def digest(value: Any) -> str:
+    """Sixteen hex digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical(value)).hexdigest()[:16]
+
+
+def active(definitions: list[Definition]) -> list[Definition]:
+    """Each definition once, at the lowest offset that declares it, in the order of the log."""
+    first: dict[str, Definition] = {}
+    for definition in sorted(definitions, key=lambda d: d.offset):
+        first.setdefault(definition.hash, definition)
+    return list(first.values())

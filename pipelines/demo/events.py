@@ -1,0 +1,103 @@
+"""A year of real flights as a log of events: each is predicted at its scheduled departure, and judged when it lands.
+
+Real are the flights, the weather, the instants, and the model that is fitted on the two weeks before. Drawn from the
+seed are how long messages travel, how long a prediction takes, and the mischief of `mischief.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
+from itertools import count
+from random import Random
+from typing import Any
+
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from pipelines.demo import flights, model
+from pipelines.demo.mischief import Mischief
+from pipelines.demo.sender import Record, Sender
+from pipelines.errors import InputError
+
+START = datetime(2013, 1, 15, tzinfo=UTC)
+"""When the model is fitted and begins to serve."""
+WINDOW = timedelta(hours=48)
+"""Attribution window of the label, as the model file declares it. The longest wait for a plane in 2013 was 33 hours."""
+LONGEST = 351
+"""Days from START to the end of 2013."""
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the log takes in during one hour of 2013.
+
+    `payloads` in the order of receipt; `received_at` of each, which never falls, nor from one batch to the next. After
+    the append `frontier` may be asserted: all that follows is received then or later. `sent` counts the payloads.
+    """
+
+    payloads: list[bytes]
+    received_at: list[datetime]
+    frontier: datetime
+    sent: Mischief
+
+
+def replay(days: int = 28, seed: int = 0) -> Iterator[Batch]:
+    """The flights that depart in the first `days` days from START, hour by hour; hours without a record are left out.
+
+    The last batch has no payloads: its frontier lies where every label is mature. Equal arguments give equal bytes.
+    Memory does not grow with `days`. Raises InputError days_out_of_range.
+    """
+    if not 1 <= days <= LONGEST:
+        raise InputError("days_out_of_range", f"replay of {days} days: expected 1 to {LONGEST}, the rest of 2013")
+    return _replay(days, seed)
+
+
+def _replay(days: int, seed: int) -> Iterator[Batch]:
+    rows = flights.load()
+    fitted = model.fit(rows, pd.Timestamp(START))
+    pending: list[tuple[datetime, int, Record]] = []
+    order = count()
+    hour = START
+    for day in range(days):
+        for record in _day(rows, fitted, day, seed):
+            heappush(pending, (record.received_at, next(order), record))
+        while hour < START + (day + 1) * DAY:
+            hour += HOUR
+            yield from _received_before(hour, pending)
+    while pending:
+        hour += HOUR
+        yield from _received_before(hour, pending)
+    yield Batch([], [], max(hour, START + days * DAY + WINDOW), Mischief())
+
+
+def _day(rows: pd.DataFrame, fitted: Pipeline, day: int, seed: int) -> Iterator[Record]:
+    """All that will ever be sent about the flights that depart on one day, UTC, counted from START."""
+    begins = pd.Timestamp(START + day * DAY)
+    first, end = rows.scheduled_at.searchsorted([begins, begins + DAY])
+    departing = rows[first:end]
+    if departing.empty:
+        return
+    sender = Sender(Random(f"{seed} {day}"))
+    for row, score in zip(departing.to_dict("records"), model.score(fitted, departing).tolist(), strict=True):
+        yield from sender.flight(_plain(row), score)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without its nulls, its times as plain ones."""
+    known = {name: value for name, value in row.items() if pd.notna(value)}
+    return {name: value.to_pydatetime() if isinstance(value, pd.Timestamp) else value for name, value in known.items()}
+
+
+def _received_before(hour: datetime, pending: list[tuple[datetime, int, Record]]) -> Iterator[Batch]:
+    """The batch of the records that are received before `hour`, if there are any; they leave `pending`."""
+    taken: list[Record] = []
+    while pending and pending[0][0] < hour:
+        taken.append(heappop(pending)[2])
+    if taken:
+        marks = (mark for record in taken for mark in ("records", *record.marks))
+        sent = Mischief.of(marks, (record.reason for record in taken if record.reason))
+        yield Batch([record.payload for record in taken], [record.received_at for record in taken], hour, sent)

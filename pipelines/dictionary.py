@@ -1,0 +1,66 @@
+"""The data dictionary: the part of `data/README.md` that the table declarations write themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.bronze import tables as bronze_tables
+from pipelines.contract import Table
+from pipelines.errors import InputError
+from pipelines.gold import tables as gold_tables
+from pipelines.silver import tables as silver_tables
+from pipelines.silver.reasons import REASONS
+
+FILE = Path(__file__).resolve().parent.parent / "data" / "README.md"
+START, END = "<!-- generated: the tables -->", "<!-- end of the generated part -->"
+TABLES = (*bronze_tables.TABLES, *silver_tables.TABLES, *gold_tables.TABLES)
+
+
+def dictionary() -> str:
+    """Every table with its columns, and every reason code, as Markdown."""
+    tables = "\n".join(_table(table) for table in TABLES)
+    reasons = "\n".join(f"| `{code}` | {_cell(meaning)} |" for code, meaning in REASONS.items())
+    return (
+        f"{tables}\n### Reason codes\n\nWhy a record is in `silver.quarantine`, in the order of the checks.\n\n"
+        f"| Code | Meaning |\n|---|---|\n{reasons}\n"
+    )
+
+
+def renew(text: str) -> str:
+    """The README with its generated part made anew. Raises InputError markers_missing."""
+    if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
+        raise InputError("markers_missing", f"expected the lines {START!r} and {END!r}, once each and in this order")
+    return f"{text[: text.index(START)]}{START}\n\n{dictionary()}\n{text[text.index(END) :]}"
+
+
+def _table(table: Table) -> str:
+    facts = [f"Key: {_names(table.key)}."]
+    if table.partition_by:
+        facts.append(f"Partitioned by {_names(table.partition_by)}.")
+    if table.indexed:
+        facts.append(f"Looked up by `{table.indexed}`.")
+    rows = "\n".join(
+        f"| `{c.name}` | `{c.type.simpleString()}` | {'yes' if c.nullable else 'no'} | {_cell(c.meaning)} |"
+        for c in table.columns
+    )
+    return (
+        f"### {table.name}\n\n{table.meaning} {' '.join(facts)}\n\n"
+        f"| Column | Type | May be null | Meaning |\n|---|---|---|---|\n{rows}\n"
+    )
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def main() -> None:
+    """Write the generated part of `data/README.md` anew: `python -m pipelines.dictionary`."""
+    FILE.write_text(renew(FILE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What is believed, and what it adds up to. Nothing here is ever overwritten."""
+
+from pipelines.contract import AMOUNT, DATE, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table
+from pipelines.silver.tables import CONTEXT, SERVED_DATE
+
+RECORDED_AT = Column("recorded_at", TIMESTAMP, "When the row was written. Audit only: no number depends on it.", skipping=True)
+
+OUTCOME_LEDGER = Table(
+    "gold.outcome_ledger",
+    "One signed belief about the outcome of one unit under one label policy: +1 states it, -1 takes it back.",
+    (
+        Column("tenant", STRING, "Whose.", skipping=True),
+        Column("unit", STRING, "What is judged: request or item.", skipping=True),
+        Column("unit_id", STRING, "The request."),
+        Column("item", STRING, 'The item, or "".'),
+        Column("label", STRING, "What was judged.", skipping=True),
+        Column("policy", STRING, "Hash of the label policy that resolved the votes.", skipping=True),
+        Column("number", DOUBLE, "The outcome, where it is a number.", nullable=True),
+        Column("text", STRING, "The outcome, where it is a category; both null: answered, and undecided.", nullable=True),
+        Column("sign", INT, "+1 or -1."),
+        Column("known_at", TIMESTAMP, "When this could be known.", skipping=True),
+        Column("matures_at", TIMESTAMP, "When silence about the unit becomes information under this policy.", skipping=True),
+        Column("context", CONTEXT, "The inference, as far as a number needs it."),
+        SERVED_DATE,
+        RECORDED_AT,
+    ),
+    key=("tenant", "unit", "unit_id", "item", "label", "policy", "number", "text", "known_at"),
+    partition_by=("served_date",),
+    indexed="unit_id",
+)
+
+STATISTICS = Table(
+    "gold.statistics",
+    "One signed increment of one additive statistic in one cell; a statistic is the sum of its increments.",
+    (
+        Column("tenant", STRING, "Whose.", skipping=True),
+        Column("model", STRING, "The model.", skipping=True),
+        Column("version", STRING, "Its version.", skipping=True),
+        Column("experiment", STRING, 'The experiment, or "".'),
+        Column("arm", STRING, 'Its arm, or "".'),
+        Column("cut", STRING, '"all", or the segment fields joined with "*".', skipping=True),
+        Column("segment", STRING, "JSON array of the fields' values, in the order of the cut."),
+        Column("label", STRING, 'The label, or "" for what every inference counts in.', skipping=True),
+        Column("definition", STRING, "Hash of the definition it was computed under.", skipping=True),
+        Column("basis", STRING, "exposed, answered or silent.", skipping=True),
+        Column("unit_group", STRING, 'Keyed hash of the randomisation unit; "" outside experiments.'),
+        Column("cell_at", TIMESTAMP, "Start of the cell, from served_at.", skipping=True),
+        Column("grain", STRING, "Width of the cell; each grain is its own sum, a query uses one.", skipping=True),
+        Column("known_at", TIMESTAMP, "When this could be known, floored to the minute.", skipping=True),
+        Column("statistic", STRING, "Name of the additive statistic.", skipping=True),
+        Column("bucket", STRING, 'Bucket of a histogram, class of a category, or "".'),
+        Column("amount", AMOUNT, "The signed increment, exact."),
+        Column("cell_date", DATE, "UTC date of cell_at.", skipping=True),
+        RECORDED_AT,
+    ),
+    key=(
+        *("tenant", "model", "version", "experiment", "arm", "cut", "segment", "label", "definition", "basis", "unit_group"),
+        *("cell_at", "grain", "known_at", "statistic", "bucket"),
+    ),
+    partition_by=("grain", "cell_date"),
+)
+
+FRONTIERS = Table(
+    "gold.frontiers",
+    "One row per completed reconcile: everything known before `frontier` is in gold.",
+    (
+        Column("frontier", TIMESTAMP, "The least time that is fully processed; rows known at or after it are provisional.",
+               nullable=True),
+        Column("end_offset", LONG, "Log offset up to which every job had gone, exclusive.", skipping=True),
+        Column("open_from", LONG, "Every feedback at a lower offset is labelled or orphaned.", skipping=True),
+        RECORDED_AT,
+    ),
+    key=("end_offset",),
+)
+
+TABLES = (OUTCOME_LEDGER, STATISTICS, FRONTIERS)

@@ -1,0 +1,119 @@
+"""What a job is, and how a chain of jobs runs within one micro-batch.
+
+A *job* is the unit of meaning: what it reads, the transform, what it writes. A *chain* is the unit of running: the output of one
+job is the input of the next in the same micro-batch. All but the first are stateless and transforms are pure, so a chain
+changes no result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from pipelines.contract import Table
+from pipelines.definition import Definition
+from pipelines.held import Held, hold
+from pipelines.lake import Lake, Mark
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A table (or the log, where `table` is None) as it grows."""
+
+    table: Table | None
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """The rows of a table whose indexed column is among the values of `on` in what drives the job."""
+
+    table: Table
+    on: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """`transform` takes the frames of `reads` by name, and `definitions` where `defined`; it returns one frame.
+
+    A job with several outputs returns a routed frame: `to` names the table, and the column of that name holds the row.
+    `prepare` is what must be computed before the lookups can be made; where there is one, it takes the definitions.
+    """
+
+    name: str
+    reads: Mapping[str, Stream | Lookup]
+    transform: Callable[..., DataFrame]
+    writes: tuple[Table, ...]
+    prepare: Callable[..., DataFrame] | None = None
+    defined: bool = False
+
+    @property
+    def streams(self) -> dict[str, Table | None]:
+        return {name: read.table for name, read in self.reads.items() if isinstance(read, Stream)}
+
+    @property
+    def lookups(self) -> dict[str, Lookup]:
+        return {name: read for name, read in self.reads.items() if isinstance(read, Lookup)}
+
+    @property
+    def on_stream(self) -> bool:
+        """Whether its transform is part of the streaming plan itself, and not of what happens in each batch."""
+        return not self.lookups and not self.defined and self.prepare is None
+
+
+Chain = tuple[Job, ...]
+Definitions = Callable[[Held | None], Sequence[Definition]]
+"""The definitions in force, those that the given records declare included."""
+
+
+def run_batch(
+    chain: Chain,
+    batch: DataFrame,
+    *,
+    lake: Lake,
+    definitions: Definitions,
+    mark: Callable[[Table], Mark],
+    covers: Mapping[str, Any],
+) -> dict[str, dict[str, int]]:
+    """Run one micro-batch; rows written, by job and table.
+
+    Commits go from the end of the chain to its start: what rests on a difference to a table is written before the difference
+    is recorded there, so a replay after a crash in between computes the same difference again.
+    """
+    outputs: dict[str, Held] = {}
+    written: dict[str, dict[str, int]] = {}
+    kept: list[tuple[Job, Held]] = []
+    try:
+        for job in chain:
+            if job is chain[0]:
+                held = hold(batch, lake) if job.on_stream else _compute(job, hold(batch, lake), lake, definitions)
+            else:
+                driving = next(outputs[table.name] for table in job.streams.values() if table and table.name in outputs)
+                held = _compute(job, driving, lake, definitions)
+            kept.append((job, held))
+            for table in job.writes:
+                outputs[table.name] = held.route(table) if len(job.writes) > 1 else held
+        for job in reversed(chain):
+            written[job.name] = {
+                table.name: outputs[table.name].append(table, mark(table), covers) for table in job.writes
+            }
+    finally:
+        for _, held in kept:
+            held.release()
+    return written
+
+
+def _compute(job: Job, driving: Held, lake: Lake, definitions: Definitions) -> Held:
+    (name,) = job.streams
+    defined = {"definitions": definitions(driving if job.prepare else None)} if job.defined else {}
+    if job.prepare is not None:
+        driving = hold(job.prepare(driving.frame, **defined), lake)
+        defined = {}
+    lookups = {}
+    for parameter, lookup in job.lookups.items():
+        lookups[parameter] = lake.frame(lake.lookup(lookup.table, driving.column(lookup.on)))
+    return hold(job.transform(**{name: driving.frame}, **lookups, **defined), lake)
+
+

@@ -1,0 +1,88 @@
+"""The flow, top to bottom. Open a job's transform to see what it decides; open `lake.py` to see how anything is written."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from pipelines.bronze.land import land
+from pipelines.bronze.tables import EVENTS
+from pipelines.gold.expose import expose
+from pipelines.gold.resolve import resolve
+from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tally import tally
+from pipelines.job import Chain, Job, Lookup, Stream
+from pipelines.silver.attribute import attribute
+from pipelines.silver.parse import parse
+from pipelines.silver.refine import refine
+from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, QUARANTINE, RECONCILED
+
+RECONCILE = "reconcile"
+"""Runs beside the chains, on a schedule: what the join let go. See `settle.py`."""
+
+
+def chains(*, horizon: timedelta) -> tuple[Chain, ...]:
+    """The two chains of one machine; `reconcile` hands what it finds to the second."""
+    return (
+        (
+            Job(
+                "land",
+                reads={"records": Stream(None)},
+                transform=land,
+                writes=(EVENTS,),
+            ),
+            Job(
+                "refine",
+                reads={
+                    "events": Stream(EVENTS),
+                    "seen_inferences": Lookup(INFERENCES, on="event_id"),
+                    "seen_feedback": Lookup(FEEDBACK, on="event_id"),
+                },
+                prepare=parse,
+                transform=refine,
+                writes=(CONTROLS, INFERENCES, FEEDBACK, QUARANTINE, DUPLICATES),
+                defined=True,
+            ),
+            Job(
+                "expose",
+                reads={"inferences": Stream(INFERENCES)},
+                transform=expose,
+                writes=(STATISTICS,),
+                defined=True,
+            ),
+        ),
+        (
+            Job(
+                "attribute",
+                reads={
+                    "inferences": Stream(INFERENCES),
+                    "feedback": Stream(FEEDBACK),
+                    "reconciled": Stream(RECONCILED),
+                },
+                transform=partial(attribute, horizon=horizon),
+                writes=(LABELLED,),
+            ),
+            Job(
+                "resolve",
+                reads={
+                    "touched": Stream(LABELLED),
+                    "votes": Lookup(LABELLED, on="unit_id"),
+                    "ledger": Lookup(OUTCOME_LEDGER, on="unit_id"),
+                },
+                transform=resolve,
+                writes=(OUTCOME_LEDGER,),
+                defined=True,
+            ),
+            Job(
+                "tally",
+                reads={"entries": Stream(OUTCOME_LEDGER)},
+                transform=tally,
+                writes=(STATISTICS,),
+                defined=True,
+            ),
+        ),
+    )
+
+
+NAMES = ("land", "refine", "expose", "attribute", RECONCILE, "resolve", "tally")
+"""All jobs, in the order of the flow."""

@@ -1,0 +1,169 @@
+"""The only code that writes tables.
+
+Two committers with one meaning. `arrow`: the driver appends by delta-rs, put-if-absent; for one machine. `spark`: executors
+append; for a cluster or a batch too big for the driver. Both record the same mark, so a table can move from one to the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipelines import checksum
+from pipelines.contract import Table
+from pipelines.errors import StateError
+from pipelines.lookup import KeyIndex, read_files
+
+COMMITTERS = ("arrow", "spark")
+_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Which batch a commit belongs to: `app` names checkpoint generation and table, `batch` counts up. Written once only."""
+
+    app: str
+    batch: int
+
+
+class Lake:
+    """The tables under one folder."""
+
+    def __init__(self, root: Path, *, committer: str = "arrow", spark: SparkSession | None = None) -> None:
+        self.root, self.committer, self.spark = root, committer, spark
+        self._indexes: dict[str, KeyIndex] = {}
+        self._writers: dict[tuple[str, str], DeltaTable] = {}
+
+    def path(self, table: Table) -> Path:
+        return self.root.joinpath(*table.name.split("."))
+
+    def exists(self, table: Table) -> bool:
+        return (self.path(table) / "_delta_log").is_dir()
+
+    def create(self, *tables: Table) -> None:
+        """Create the tables that are not there; all of them append-only, with minimum and maximum kept of no id."""
+        for table in tables:
+            if not self.exists(table):
+                DeltaTable.create(
+                    self.path(table),
+                    table.arrow,
+                    mode="ignore",
+                    partition_by=list(table.partition_by),
+                    name=table.name.replace(".", "_"),
+                    description=table.meaning,
+                    configuration={
+                        "delta.appendOnly": "true",
+                        "delta.dataSkippingStatsColumns": ",".join(table.skipping),
+                        "delta.checkpointInterval": "1000000",
+                    },
+                )
+
+    def open(self, table: Table) -> DeltaTable:
+        """A fresh handle. Raises StateError `table_missing`."""
+        try:
+            return DeltaTable(self.path(table))
+        except Exception as error:
+            raise StateError(
+                "table_missing" if not self.exists(table) else "table_unreadable",
+                f"{self.path(table)}: cannot be opened as the table {table.name} ({error}). Is this the folder of a lake?",
+            ) from error
+
+    def read(self, table: Table, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
+        """Rows as they stand, for small reads; files are pruned by the filter's columns."""
+        return self.open(table).to_pyarrow_dataset().to_table(columns=columns, filter=filters)
+
+    def append(self, table: Table, rows: pa.Table | DataFrame, mark: Mark, covers: Mapping[str, Any]) -> int:
+        """Append one batch's rows under its mark, unless the mark is there already; the number of rows written.
+
+        `covers` says in the commit which source offsets the rows come from.
+        """
+        if isinstance(rows, pa.Table):
+            return self._append_arrow(table, rows, mark, covers) if rows.num_rows else 0
+        return self._append_spark(table, rows, mark, covers)
+
+    def frame(self, rows: pa.Table) -> DataFrame:
+        """Arrow rows as a frame."""
+        if self.spark is None:
+            raise StateError("no_session", "this lake was opened without a Spark session; open it with one to compute")
+        return self.spark.createDataFrame(rows)
+
+    def lookup(self, table: Table, keys: pa.ChunkedArray | pa.Array) -> pa.Table:
+        """All rows whose `indexed` column is among the keys: found by an index in memory, read from the files that hold them."""
+        index = self._indexes.setdefault(table.name, KeyIndex(self.path(table), str(table.indexed)))
+        files = index.files_of(keys)
+        if not files:
+            return table.arrow.empty_table()
+        return read_files(files, table, keys)
+
+    def _append_arrow(self, table: Table, rows: pa.Table, mark: Mark, covers: Mapping[str, Any]) -> int:
+        # Check and write through one handle: a fresh one would take a used version without a word.
+        writer = self._writers.get((table.name, mark.app))
+        if writer is None:
+            writer = self._writers.setdefault((table.name, mark.app), self.open(table))
+        else:
+            writer.update_incremental()
+        done = writer.transaction_version(mark.app)
+        if done is not None and done >= mark.batch:
+            return 0
+        if "recorded_at" in table.names and "recorded_at" not in rows.column_names:
+            now = pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC"))
+            rows = rows.append_column("recorded_at", pa.repeat(now, rows.num_rows))
+        write_deltalake(
+            writer,
+            rows.select(table.names).cast(table.arrow),
+            mode="append",
+            commit_properties=CommitProperties(
+                app_transactions=[Transaction(mark.app, mark.batch)],
+                custom_metadata={"covers": _covers(covers)},
+                max_commit_retries=100,
+            ),
+            post_commithook_properties=_HOOKS,
+        )
+        checksum.write(self.path(table), writer.version())
+        return int(rows.num_rows)
+
+    def _append_spark(self, table: Table, rows: DataFrame, mark: Mark, covers: Mapping[str, Any]) -> int:
+        count = rows.count()
+        if not count:
+            return 0
+        done = self.open(table).transaction_version(mark.app)
+        if done is not None and done >= mark.batch:
+            return 0
+        if "recorded_at" in table.names and "recorded_at" not in rows.columns:
+            rows = rows.withColumn("recorded_at", F.current_timestamp())
+        (
+            rows.select(*table.names)
+            .write.format("delta")
+            .mode("append")
+            .option("txnAppId", mark.app)
+            .option("txnVersion", str(mark.batch))
+            .option("userMetadata", _covers(covers))
+            .save(str(self.path(table)))
+        )
+        return count
+
+
+def _covers(covers: Mapping[str, Any]) -> str:
+    return ",".join(f"{name}={value}" for name, value in sorted(covers.items()))
+
+
+def data_version(path: Path) -> int:
+    """The last version of a table that brought rows; -1 for none. Compaction brings none."""
+    for version in _versions(path):
+        text = (path / "_delta_log" / f"{version:020d}.json").read_text()
+        if '"add"' in text and '"dataChange":true' in text:
+            return version
+    return -1
+
+
+def _versions(path: Path) -> Iterator[int]:
+    log = path / "_delta_log"
+    yield from sorted((int(file.stem) for file in log.glob("*.json") if file.stem.isdigit()), reverse=True)

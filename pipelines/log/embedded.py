@@ -1,0 +1,214 @@
+"""The embedded log: one SQLite file, one row per append, each holding a block of records as an Arrow IPC stream.
+
+A block per append and no row per record is what makes it fast: appending and reading never touch a record in Python.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from pipelines.errors import InputError, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = "embedded"
+TENANT = "default"
+RECORD = pa.schema([("payload", pa.binary()), ("received_at", pa.timestamp("us", "UTC"))])
+MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS appends (
+  last_offset INTEGER PRIMARY KEY, count INTEGER NOT NULL, clock TEXT NOT NULL, appended_at INTEGER NOT NULL, block BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS clock (
+  id INTEGER PRIMARY KEY CHECK (id = 0), floor INTEGER NOT NULL, live INTEGER NOT NULL
+);
+INSERT OR IGNORE INTO clock VALUES (0, 0, 0);
+"""
+
+
+@dataclass(frozen=True)
+class Append:
+    """One append as it stands in the log: offsets [start, end), and its block."""
+
+    start: int
+    end: int
+    clock: str
+    appended_at: int
+    block: bytes
+
+    def records(self) -> pa.Table:
+        """The records, with columns payload and received_at."""
+        return pa.ipc.open_stream(self.block).read_all()
+
+
+class _Frontier(msgspec.Struct):
+    kind: str
+    action: str
+    at: datetime
+
+
+class EmbeddedLog:
+    """A durable, ordered log in one file; safe to append to from several processes.
+
+    `append` returns when the records are on disk. `received_at` never falls below the *floor*: the frontier asserted so far,
+    and the last receipt by the log's own clock. So what was known before the floor can never change.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            raise StateError(
+                "log_unreadable", f"{path}: this is not a readable log ({error}). Restore the file from a backup."
+            ) from error
+
+    def append(self, payloads: Sequence[bytes], received_at: Sequence[datetime] | None = None) -> int:
+        """Append records in order and return the offset of the last one; they are on disk by then.
+
+        With `received_at`, history is imported: its clock is claimed, and each receipt is max(claimed, floor).
+        Raises InputError `empty_append` or `received_at_invalid`.
+        """
+        if not payloads:
+            raise InputError("empty_append", "append: no records; expected at least one")
+        if received_at is not None and (
+            len(received_at) != len(payloads) or any(at.tzinfo is None for at in received_at)
+        ):
+            raise InputError(
+                "received_at_invalid",
+                f"append: {len(received_at)} receipt times for {len(payloads)} records; expected one each, with a time zone",
+            )
+        with self._transaction() as (now, floor):
+            claimed = received_at is not None
+            own = max(now, floor)
+            times = [_micros(at) for at in received_at] if received_at is not None else [own] * len(payloads)
+            for i, payload in enumerate(payloads):
+                times[i] = max(times[i], floor)
+                if b"frontier" in payload:
+                    floor = max(floor, _asserted(payload))
+            return self._write(payloads, times, "claimed" if claimed else "log", now, max(floor, 0 if claimed else own))
+
+    def control(self, payload: bytes) -> int:
+        """Append one control event by the log's clock, without moving the floor: it says nothing about the data's time."""
+        with self._transaction() as (now, floor):
+            return self._write([payload], [now], "log", now, floor, data=False)
+
+    def assert_frontier(self, at: datetime) -> int:
+        """Append the control event that says: everything known before `at` has been logged."""
+        text = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        payload = msgspec.json.encode({"kind": "control", "action": "frontier", "at": text})
+        return self.append([payload], [at])
+
+    def tick(self) -> int | None:
+        """Assert the present as the frontier, if the log's last data came in by its own clock; else nothing.
+
+        Time passes for a live log even when nothing happens; in a replay of history only the replay knows the time.
+        """
+        with self._transaction() as (now, floor):
+            if not self._db.execute("SELECT live FROM clock").fetchone()[0]:
+                return None
+            at = max(now, floor) + 1
+            text = _time(at).isoformat().replace("+00:00", "Z")
+            payload = msgspec.json.encode({"kind": "control", "action": "frontier", "at": text})
+            return self._write([payload], [at], "log", now, at)
+
+    def end(self) -> int:
+        """The offset that the next record will get."""
+        row = self._db.execute("SELECT MAX(last_offset) FROM appends").fetchone()
+        return 0 if row[0] is None else row[0] + 1
+
+    def appended_at(self, offset: int) -> datetime | None:
+        """Wall clock of the append that holds this offset; None where there is none."""
+        row = self._db.execute(
+            "SELECT appended_at FROM appends WHERE last_offset >= ? ORDER BY last_offset LIMIT 1", (offset,)
+        ).fetchone()
+        return None if row is None else _time(row[0])
+
+    def bound(self, start: int, most: int | None) -> int:
+        """The end of the next batch: whole appends from `start`, at most `most` records but at least one append."""
+        if most is None:
+            return max(start, self.end())
+        row = self._db.execute(
+            "SELECT MAX(last_offset) FROM appends WHERE last_offset >= ? AND last_offset < ?", (start, start + most)
+        ).fetchone()
+        if row[0] is None:
+            row = self._db.execute("SELECT MIN(last_offset) FROM appends WHERE last_offset >= ?", (start,)).fetchone()
+        return start if row[0] is None else row[0] + 1
+
+    def read(self, start: int, end: int) -> Iterator[Append]:
+        """The appends that hold offsets [start, end)."""
+        for last, count, clock, appended_at, block in self._db.execute(
+            "SELECT last_offset, count, clock, appended_at, block FROM appends "
+            "WHERE last_offset >= ? AND last_offset - count + 1 < ? ORDER BY last_offset",
+            (start, end),
+        ):
+            yield Append(last - count + 1, last + 1, clock, appended_at, block)
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[tuple[int, int]]:
+        """The wall clock and the floor, in microseconds, inside one write transaction."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield _micros(datetime.now(UTC)), self._db.execute("SELECT floor FROM clock").fetchone()[0]
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _write(
+        self, payloads: Sequence[bytes], times: list[int], clock: str, now: int, floor: int, *, data: bool = True
+    ) -> int:
+        batch = pa.record_batch(
+            [pa.array(payloads, pa.binary()), pa.array(np.array(times, "int64")).cast(RECORD.field(1).type)], schema=RECORD
+        )
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, RECORD, options=_LZ4) as writer:
+            writer.write_batch(batch)
+        last = self.end() + len(payloads) - 1
+        self._db.execute(
+            "INSERT INTO appends VALUES (?, ?, ?, ?, ?)", (last, len(payloads), clock, now, sink.getvalue().to_pybytes())
+        )
+        self._db.execute("UPDATE clock SET floor = ?", (floor,))
+        if data:
+            self._db.execute("UPDATE clock SET live = ?", (int(clock == "log"),))
+        return last
+
+
+def _asserted(payload: bytes) -> int:
+    """The frontier that a record asserts, in microseconds; 0 for any other record."""
+    try:
+        event = msgspec.json.decode(payload, type=_Frontier)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return 0
+    if event.kind != "control" or event.action != "frontier" or event.at.tzinfo is None:
+        return 0
+    return _micros(event.at)
+
+
+def _micros(at: datetime) -> int:
+    return (at - _EPOCH) // MICROSECOND
+
+
+def _time(micros: int) -> datetime:
+    return _EPOCH + micros * MICROSECOND

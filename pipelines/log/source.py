@@ -1,0 +1,106 @@
+"""The embedded log as a Spark streaming source: blocks of the log are handed on as Arrow record batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
+from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadLimit, ReadMaxRows, SupportsTriggerAvailableNow
+from pyspark.sql.types import StructType
+
+from pipelines.bronze.tables import EVENTS
+from pipelines.log.embedded import SOURCE, TENANT, Append, EmbeddedLog
+
+READERS = 2
+"""Slices per micro-batch, read side by side."""
+
+
+@dataclass
+class Slice(InputPartition):
+    """Offsets [start, end)."""
+
+    start: int
+    end: int
+
+
+class LogReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
+    """Whole appends from the log, at most `records` a batch; under AvailableNow, up to the end as it was at the start."""
+
+    def __init__(self, path: Path, records: int) -> None:
+        self.path, self.records = path, records
+        self.goal: int | None = None
+
+    def initialOffset(self) -> dict[str, int]:
+        return {"offset": 0}
+
+    def getDefaultReadLimit(self) -> ReadLimit:
+        return ReadMaxRows(self.records)
+
+    def prepareForTriggerAvailableNow(self) -> None:
+        self.goal = self._log().end()
+
+    def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:
+        most = None if isinstance(limit, ReadAllAvailable) else self.records
+        end = self._log().bound(start["offset"], most)
+        return {"offset": end if self.goal is None else max(start["offset"], min(end, self.goal))}
+
+    def reportLatestOffset(self) -> dict[str, int]:
+        return {"offset": self._log().end()}
+
+    def partitions(self, start: dict[str, int], end: dict[str, int]) -> list[Slice]:
+        first, last = start["offset"], end["offset"]
+        step = max(1, -(-(last - first) // READERS))
+        return [Slice(at, min(at + step, last)) for at in range(first, last, step)]
+
+    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
+        assert isinstance(partition, Slice)
+        log = self._log()
+        try:
+            for append in log.read(partition.start, partition.end):
+                yield from bronze(append, partition.start, partition.end).to_batches()
+        finally:
+            log.close()
+
+    def _log(self) -> EmbeddedLog:
+        return EmbeddedLog(self.path)
+
+
+class LogSource(DataSource):
+    """`spark.readStream.format("hindsight_log").option("path", …).option("records", …)`."""
+
+    @classmethod
+    def name(cls) -> str:
+        return "hindsight_log"
+
+    def schema(self) -> StructType:
+        return EVENTS.schema
+
+    def streamReader(self, schema: StructType) -> LogReader:
+        return LogReader(Path(self.options["path"]), int(self.options["records"]))
+
+
+def bronze(append: Append, start: int, end: int) -> pa.Table:
+    """The records of an append at offsets [start, end), with their positions, as rows of bronze.events."""
+    first, last = max(start, append.start), min(end, append.end)
+    records = append.records().slice(first - append.start, last - first)
+    count = len(records)
+    received = records["received_at"]
+    columns: dict[str, Any] = {
+        "tenant": pa.repeat(TENANT, count),
+        "source": pa.repeat(SOURCE, count),
+        "partition": pa.repeat(pa.scalar(0, pa.int64()), count),
+        "offset": pa.array(np.arange(first, last, dtype="int64")),
+        "received_at": received,
+        "clock": pa.repeat(append.clock, count),
+        "appended_at": pa.repeat(pa.scalar(append.appended_at, pa.timestamp("us", "UTC")), count),
+        "payload": records["payload"],
+        "received_date": received.cast(pa.date32()) if count else pa.array([], pa.date32()),
+    }
+    return pa.table(columns, schema=EVENTS.arrow)
+
+

@@ -1,0 +1,116 @@
+"""Lookups by id into tables of any size: an index in memory says which files may hold a key, and only those are read.
+
+Twelve bytes a row: a 64-bit hash of the key and the ordinal of its file, in sorted arrays that are merged as they grow. It is
+derived from the table's files alone and follows them, compaction included; a hash that collides costs a read, never an answer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+
+from pipelines.contract import Table
+
+Hashes = np.ndarray
+_MERGE = 4
+"""Runs are merged when one has become this many times as long as the next would be."""
+
+
+class KeyIndex:
+    """Which files of a table hold which keys of one column."""
+
+    def __init__(self, path: Path, column: str) -> None:
+        self.path, self.column = path, column
+        self._table: DeltaTable | None = None
+        self._version = -1
+        self._ordinals: dict[str, int] = {}
+        self._files: list[str] = []
+        self._runs: list[tuple[Hashes, Hashes]] = []
+
+    def files_of(self, keys: pa.ChunkedArray | pa.Array) -> list[str]:
+        """The files that may hold one of the keys, as paths."""
+        self._follow()
+        wanted = np.unique(_hashes(keys))
+        found: set[int] = set()
+        for hashes, ordinals in self._runs:
+            left = np.searchsorted(hashes, wanted, "left")
+            right = np.searchsorted(hashes, wanted, "right")
+            hit = right > left
+            for start, end in zip(left[hit].tolist(), right[hit].tolist(), strict=True):
+                found.update(ordinals[start:end].tolist())
+        return [self._files[ordinal] for ordinal in sorted(found)]
+
+    def _follow(self) -> None:
+        """Take in the files that came since the last look, and forget those that went."""
+        if self._table is None:
+            self._table = DeltaTable(self.path)
+        else:
+            self._table.update_incremental()
+        if self._table.version() == self._version:
+            return
+        self._version = self._table.version()
+        current = {_local(uri) for uri in self._table.file_uris()}
+        gone = [ordinal for file, ordinal in self._ordinals.items() if file not in current]
+        if gone:
+            self._forget(gone)
+        for file in sorted(current - self._ordinals.keys()):
+            self._learn(file)
+
+    def _learn(self, file: str) -> None:
+        ordinal = len(self._files)
+        self._files.append(file)
+        self._ordinals[file] = ordinal
+        column = ds.dataset(file, format="parquet").to_table(columns=[self.column]).column(0)
+        hashes = np.sort(_hashes(column))
+        run = hashes, np.full(len(hashes), ordinal, "int32")
+        while self._runs and len(self._runs[-1][0]) < _MERGE * len(run[0]):
+            run = _merged(self._runs.pop(), run)
+        self._runs.append(run)
+
+    def _forget(self, gone: list[int]) -> None:
+        self._ordinals = {file: ordinal for file, ordinal in self._ordinals.items() if ordinal not in set(gone)}
+        kept = [(ordinals, ~np.isin(ordinals, gone), hashes) for hashes, ordinals in self._runs]
+        self._runs = [(hashes[keep], ordinals[keep]) for ordinals, keep, hashes in kept if keep.any()]
+
+
+def read_files(files: list[str], table: Table, keys: pa.ChunkedArray | pa.Array) -> pa.Table:
+    """The rows of these files whose indexed column is among the keys, in the table's schema."""
+    inside = [name for name in table.names if name not in table.partition_by]
+    values = pc.unique(keys).cast(pa.string())
+    found = ds.dataset(files, format="parquet").to_table(columns=inside, filter=pc.field(str(table.indexed)).isin(values))
+    missing = [name for name in table.names if name in table.partition_by]
+    for name in missing:
+        found = found.append_column(name, _partition_value(name, found))
+    return found.select(table.names).cast(table.arrow)
+
+
+def _partition_value(name: str, rows: pa.Table) -> pa.ChunkedArray | pa.Array:
+    """A date partition is the date of the time it is named after: served_date of served_at, received_date of received_at."""
+    source = name.removesuffix("_date") + "_at"
+    if source in rows.column_names:
+        return rows[source].cast(pa.date32())
+    if "context" in rows.column_names:
+        return pc.struct_field(rows["context"], source).cast(pa.date32())
+    return pa.nulls(rows.num_rows, pa.date32())
+
+
+def _merged(a: tuple[Hashes, Hashes], b: tuple[Hashes, Hashes]) -> tuple[Hashes, Hashes]:
+    hashes = np.concatenate((a[0], b[0]))
+    order = np.argsort(hashes, kind="stable")
+    return hashes[order], np.concatenate((a[1], b[1]))[order]
+
+
+def _hashes(keys: pa.ChunkedArray | pa.Array) -> Hashes:
+    values = keys.drop_null().to_numpy(zero_copy_only=False) if isinstance(keys, pa.Array) else keys.drop_null().to_numpy()
+    return pd.util.hash_array(values.astype(object), categorize=False)
+
+
+def _local(uri: str) -> str:
+    return unquote(uri.removeprefix("file://"))

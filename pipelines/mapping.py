@@ -1,0 +1,244 @@
+"""Column mappings: how a row of somebody's own file becomes an inference, a judgement, or both.
+
+A mapping file stands beside the model file, as NAME.import.toml; `hindsight model init` writes one to start from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping as Rows
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from msgspec import inspect
+
+from pipelines.errors import ConfigError, nearest
+from pipelines.keys import Keys
+from pipelines.moments import EPOCHS, instant, rfc3339
+from pipelines.problems import Problems
+from pipelines.quantities import read_toml
+from pipelines.silver.wire import KINDS
+
+Row = Rows[str, Any]
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_OWN_TIME = {"inference": "served_at", "feedback": "given_at"}
+_ID = {"inference": "request_id", "feedback": "feedback_id"}
+_READINGS = {"time": tuple(EPOCHS), "scalar": ("number", "text")}
+
+
+@dataclass(frozen=True)
+class Field:
+    """Where one field of an event comes from: a column, or the same value for every row.
+
+    `form` is what the contract says of it: time, number, text, scalar (a number or a text) or raw; `reading` how to take it:
+    the unit of a time that is counted, or whether a scalar is a number or a text.
+    """
+
+    form: str
+    column: str = ""
+    value: Any = None
+    reading: str | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """One event per row. `tables` are the fields that hold several columns by name, such as segments."""
+
+    kind: str
+    fields: Rows[str, Field]
+    tables: Rows[str, Rows[str, Field]]
+    received: Field
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A mapping file as read; `digest` changes with its content."""
+
+    sections: tuple[Section, ...]
+    zone: tzinfo | None
+    null: frozenset[str]
+    delimiter: str
+    digest: str
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column it names."""
+        found: dict[str, None] = {}
+        for section in self.sections:
+            fields = [*section.fields.values(), *(f for table in section.tables.values() for f in table.values())]
+            found.update({field.column: None for field in [*fields, section.received] if field.column})
+        return list(found)
+
+    def events(self, row: Row) -> list[tuple[bytes, datetime | None]]:
+        """The events of a row, and when each was received; feedback only where there is a value. See `encoded`."""
+        return [self._event(section, row) for section in self.sections if self._speaks(section, row)]
+
+    def _speaks(self, section: Section, row: Row) -> bool:
+        value = section.fields.get("value")
+        return section.kind != "feedback" or value is None or self._read(value, row) is not None
+
+    def _event(self, section: Section, row: Row) -> tuple[bytes, datetime | None]:
+        event = {"kind": section.kind}
+        for name, field in section.fields.items():
+            event[name] = self._read(field, row)
+        for name, table in section.tables.items():
+            values = {key: self._read(field, row) for key, field in table.items()}
+            event[name] = {key: value for key, value in values.items() if value is not None} or None
+        event = {name: value for name, value in event.items() if value is not None}
+        if _ID[section.kind] not in section.fields:
+            event[_ID[section.kind]] = "row-" + hashlib.sha256(encoded(event)).hexdigest()[:32]
+        received = section.received
+        return encoded(event), instant(self._found(received, row), self.zone, received.reading)
+
+    def _found(self, field: Field, row: Row) -> Any:
+        """What a row holds for a field; None for an empty cell."""
+        value = row.get(field.column) if field.column else field.value
+        empty = (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and value in self.null)
+        return None if empty else value
+
+    def _read(self, field: Field, row: Row) -> Any:
+        value = self._found(field, row)
+        if value is None:
+            return None
+        if field.form == "time":
+            at = instant(value, self.zone, field.reading)
+            return plain(value) if at is None else rfc3339(at)
+        if field.form == "text" or field.reading == "text":
+            return _text(value)
+        if field.form in ("number", "scalar"):
+            return _number(value)
+        return plain(value)
+
+
+def load_mapping(path: Path) -> Mapping:
+    """A mapping file. Raises ConfigError (file_missing, toml_invalid, unknown_key, missing_key, wrong_type, bad_value)."""
+    body = read_toml(path)
+    problems = Problems(str(path))
+    top = Keys(body, "", ("source", *_ID), problems)
+    source = Keys(top.table("source"), "source.", ("time_zone", "null", "delimiter"), problems)
+    sections = tuple(_section(kind, top.table(kind), problems) for kind in _ID if kind in body)
+    if not sections:
+        problems.missing("[inference] or [feedback]", "at least one of the two")
+    mapping = Mapping(
+        sections,
+        source.read("time_zone", _zone, None, 'the time zone of times without an offset, such as "UTC"'),
+        frozenset(["", *(source.strings("null", []))]),
+        source.text("delimiter", ","),
+        hashlib.sha256(path.read_bytes()).hexdigest()[:16],
+    )
+    if len(mapping.delimiter) != 1:
+        source.bad_value("delimiter", mapping.delimiter, "one character")
+    problems.close(ConfigError)
+    return mapping
+
+
+def encoded(event: Any) -> bytes:
+    """An event as JSON. Bytes that were not UTF-8 in the file are what they were, so that refine can say so."""
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
+
+
+def plain(value: Any) -> Any:
+    """A value of a Parquet or CSV cell as JSON has it. What JSON cannot say becomes a text, which refine then refuses."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items() if entry is not None}
+    if isinstance(value, list):
+        pairs = bool(value) and all(isinstance(entry, tuple) for entry in value)
+        return plain(dict(value)) if pairs else [plain(entry) for entry in value]
+    if isinstance(value, datetime):
+        return rfc3339(value) if value.tzinfo else value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+
+
+def _section(kind: str, body: dict[str, Any], problems: Problems) -> Section:
+    known = {column.name: inspect.type_info(column.wire) for column in KINDS[kind].sent}
+    keys = Keys(body, f"{kind}.", (*known, "received_at"), problems)
+    fields: dict[str, Field] = {}
+    tables: dict[str, dict[str, Field]] = {}
+    for name, wire in known.items():
+        if name in body and _form(wire) == "table" and isinstance(body[name], dict) and "column" not in body[name]:
+            entries = Keys(body[name], f"{kind}.{name}.", body[name], problems)
+            form = _form(_entry(wire))
+            tables[name] = {key: _field(entries, key, form) for key in body[name]}
+        elif name in body:
+            fields[name] = _field(keys, name, _form(wire))
+    for column in KINDS[kind].sent:
+        if not column.nullable and column.name not in (*body, _ID[kind]):
+            problems.missing(f"{kind}.{column.name}", 'a column, or {value = "the same for every row"}')
+    own = fields.get(_OWN_TIME[kind], Field("time"))
+    return Section(kind, fields, tables, _field(keys, "received_at", "time") if "received_at" in body else own)
+
+
+def _field(keys: Keys, key: str, form: str) -> Field:
+    found = keys.body[key]
+    expected = 'a column name, {column = "name"}, or {value = "the same for every row"}'
+    if isinstance(found, str) and found:
+        return Field(form, column=found)
+    if not isinstance(found, dict) or ("column" in found) == ("value" in found):
+        keys.bad_value(key, found, expected)
+        return Field(form)
+    inner = Keys(found, f"{keys.prefix}{key}.", ("column", "value", "as"), keys.problems)
+    allowed = _READINGS.get(form, ())
+    reading = inner.choice("as", allowed, "") if "as" in found and allowed else None
+    if "as" in found and not allowed:
+        inner.bad_value("as", found["as"], f"no `as` for a {form}{nearest(str(found['as']), allowed)}")
+    return Field(form, inner.text("column", "") if "column" in found else "", found.get("value"), reading)
+
+
+def _form(wire: inspect.Type) -> str:
+    """What the contract says of a field."""
+    kinds = {type(part) for part in _parts(wire)} - {inspect.NoneType}
+    if inspect.DateTimeType in kinds:
+        return "time"
+    if kinds in ({inspect.FloatType, inspect.StrType}, {inspect.FloatType, inspect.StrType, inspect.BoolType}):
+        return "scalar" if inspect.BoolType not in kinds else "raw"
+    names = {inspect.FloatType: "number", inspect.StrType: "text", inspect.LiteralType: "text", inspect.DictType: "table"}
+    return names.get(next(iter(kinds)), "raw") if len(kinds) == 1 else "raw"
+
+
+def _parts(wire: inspect.Type) -> tuple[inspect.Type, ...]:
+    return wire.types if isinstance(wire, inspect.UnionType) else (wire,)
+
+
+def _entry(wire: inspect.Type) -> inspect.Type:
+    """The type of the values of a field that holds several by name."""
+    return next(part.value_type for part in _parts(wire) if isinstance(part, inspect.DictType))
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError('the name of a time zone, such as "UTC" or "America/New_York"') from error
+
+
+def _text(value: Any) -> Any:
+    """An id or a category: whole numbers without a decimal point, as most files lose an id's type sooner or later."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    found = plain(value)
+    return found if isinstance(found, str) else str(found)
+
+
+def _number(value: Any) -> Any:
+    """A number where it is one (true is 1), else the text as it stands, which a category may be and a score may not."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str):
+        text = value.strip()
+        if not _NUMBER.fullmatch(text):
+            return value
+        number = float(text)
+        return int(text) if number.is_integer() and text.lstrip("+-").isdigit() else plain(number)
+    return float(value) if not isinstance(value, int | float | list | dict | datetime | bytes) else plain(value)

@@ -1,0 +1,83 @@
+"""The only place where a SparkSession is built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+from pyspark.sql import SparkSession
+
+from pipelines.errors import MachineError
+from pipelines.log.source import LogSource
+from pipelines.settings import Settings
+
+_CHECKPOINTS = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+_ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+
+
+def build(settings: Settings, *, app: str = "hindsight") -> SparkSession:
+    """A local session as the settings say. Raises MachineError `java_missing` or `spark_failed`."""
+    _need_java()
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    spark = settings.spark
+    options = {
+        "spark.master": f"local[{spark.cores}]",
+        "spark.app.name": app,
+        "spark.driver.memory": f"{spark.memory // 2**20}m",
+        "spark.jars.packages": spark.delta_package,
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(spark.shuffle_partitions),
+        "spark.default.parallelism": str(spark.cores),
+        # streams: plans are fixed, and adaptive re-planning costs more than it gives in a batch of a second
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.streaming.checkpointFileManagerClass": _CHECKPOINTS,
+        "spark.sql.streaming.stopTimeout": "20s",
+        "spark.sql.streaming.multipleWatermarkPolicy": "max",
+        "spark.databricks.delta.snapshotPartitions": "1",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.pyspark.toJSON.returnDataFrame": "false",
+        "spark.python.worker.reuse": "true",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.extraJavaOptions": "-Dlog4j2.level=ERROR -XX:+UseParallelGC",
+        **({"spark.sql.streaming.stateStore.providerClass": _ROCKSDB} if spark.state_store == "rocksdb" else {}),
+        **dict(spark.extra),
+    }
+    builder = SparkSession.builder
+    for name, value in options.items():
+        builder = builder.config(name, value)
+    try:
+        session = builder.getOrCreate()
+    except Exception as error:
+        raise MachineError(
+            "spark_failed",
+            f"Spark did not start ({str(error).splitlines()[0]}). The first start fetches {spark.delta_package} from Maven "
+            "Central: is it reachable, directly or through a mirror named in an ivysettings.xml "
+            "(spark.jars.ivySettings under [spark.extra])? `hindsight doctor` checks Java, the jars, ports and disk.",
+        ) from error
+    session.sparkContext.setLogLevel("ERROR")
+    session.dataSource.register(LogSource)
+    return session
+
+
+def _need_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=f"{home}/bin" if home else None) or shutil.which("java")
+    if java is None:
+        raise MachineError(
+            "java_missing",
+            "no `java` was found on PATH or under JAVA_HOME; Spark needs Java 17 or newer. Install a JDK (on Debian: "
+            "apt install openjdk-17-jre-headless; on macOS: brew install openjdk@17) and start again.",
+        )
+    shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = next((word.strip('"') for word in shown.split() if word[:1] == '"'), "")
+    if not version or int(version.split(".")[0]) < 17:
+        raise MachineError(
+            "java_too_old", f"{java} is version {version or 'unknown'}; Spark needs Java 17 or newer. Set JAVA_HOME to one."
+        )

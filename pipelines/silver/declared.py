@@ -1,0 +1,62 @@
+"""What the log has declared below a position: models, their segments and measures, and labels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.definition import Definition, Policy
+
+Fields = tuple[frozenset[str], frozenset[str]]
+"""Names of declared segments, and of declared measures."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """One declaration of a label."""
+
+    type: str
+    unit: str
+    text: bool
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, policy: Policy, definition: Definition) -> Label:
+        text = policy.type == "category" or (policy.type == "binary" and isinstance(definition.positive, str))
+        bounded = policy.type == "number"
+        low = policy.low if bounded and policy.low is not None else float("-inf")
+        high = policy.high if bounded and policy.high is not None else float("inf")
+        return cls(policy.type, policy.unit, text, low, high)
+
+
+class Declared:
+    """Declarations by log offset: a record sees only what stands below it, so every reading of the log decides alike."""
+
+    def __init__(self, definitions: Sequence[Definition]) -> None:
+        self._models: dict[str, list[tuple[int, Fields]]] = defaultdict(list)
+        self._first: dict[str, int] = {}
+        self._labels: dict[str, list[tuple[int, Label]]] = defaultdict(list)
+        for definition in sorted(definitions, key=lambda d: d.offset):
+            self._first.setdefault(definition.model, definition.offset)
+            if definition.policy is None:
+                fields = frozenset(name for name, _ in definition.segments), frozenset(definition.measures)
+                self._models[definition.model].append((definition.offset, fields))
+            else:
+                label = Label.of(definition.policy, definition)
+                self._labels[definition.label].append((definition.offset, label))
+
+    def model(self, name: str, offset: int) -> Fields | None:
+        """Declared segments and measures of a model, by its latest service definition below; None: not declared."""
+        first = self._first.get(name)
+        if first is None or first >= offset:
+            return None
+        for at, fields in reversed(self._models[name]):
+            if at < offset:
+                return fields
+        return frozenset(), frozenset()
+
+    def labels(self, name: str, offset: int) -> list[Label]:
+        """Every declaration of a label below."""
+        return [label for at, label in self._labels.get(name, ()) if at < offset]

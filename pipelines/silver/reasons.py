@@ -1,0 +1,53 @@
+"""Why a record is in quarantine: stable codes and meanings, in the order of the checks; the first failure counts."""
+
+from __future__ import annotations
+
+_BYTES = {
+    "too_large": "The record is larger than 1 MiB (1,048,576 bytes).",
+    "not_utf8": "The bytes are not valid UTF-8.",
+    "not_json": "Not exactly one JSON document as of RFC 8259: broken, trailing text, NaN, a lone surrogate, "
+    "a number beyond double precision, nested deeper than 100.",
+    "duplicate_key": "An object holds a key twice, so it says two things.",
+    "not_an_object": "The document is no JSON object.",
+    "unknown_kind": "`kind` is missing, or none of inference, feedback, control.",
+    "unknown_field": "A field that this kind of event does not have.",
+    "missing_field": "A required field is absent.",
+    "wrong_type": "A field has another JSON type than the schema says; a boolean is no number.",
+    "bad_time": "A time that is not RFC 3339 with an offset, such as 2013-01-05T10:15:00Z.",
+    "out_of_range": "A value beyond its limit: an empty or overlong text, a number too large, a score outside 0 to 1.",
+}
+_INFERENCE = {
+    "prediction_required": "An inference with status ok has neither prediction nor items.",
+    "unknown_model": "No model of this name is declared at a lower log offset.",
+    "undeclared_segment": "A segment field that the model does not declare.",
+    "undeclared_measure": "A measure that the model does not declare.",
+    "duplicate_item": "One slate holds an item twice.",
+}
+_FEEDBACK = {
+    "target_ambiguous": "Feedback names not exactly one of request_id, session, subject.",
+    "unit_not_enabled": "Feedback on a session or a subject, which is not taken in yet.",
+    "unknown_label": "No model declares a label of this name at a lower log offset.",
+    "unit_mismatch": "An item where the label is about requests, or no item where it is about items.",
+    "value_required": "assert, correct or adjudicate without a value.",
+    "value_not_allowed": "withdraw with a value.",
+    "wrong_value_type": "A value of another type than the label: a category is a text, a number label a number, "
+    "a binary label what its `positive` is.",
+    "value_out_of_range": "A value outside the range of its number label.",
+    "target_required": "correct or withdraw with neither a target nor a rater: nothing says what it takes back.",
+}
+_TIMED = {
+    "from_the_future": "The event's own time is more than 5 minutes after the log received it.",
+    "absurd_time": "The event's own time is before the year 2000.",
+}
+_CONTROL = {"definition_invalid": "A define whose body does not have the hash it states."}
+_IDENTITY = {"id_conflict": "The same id stands at a lower position with other content; that one stands."}
+
+REASONS: dict[str, str] = {**_BYTES, **_INFERENCE, **_FEEDBACK, **_TIMED, **_CONTROL, **_IDENTITY}
+"""Every code and its meaning."""
+
+BY_KIND: dict[str, dict[str, str]] = {
+    "inference": {**_BYTES, **_INFERENCE, **_TIMED, **_IDENTITY},
+    "feedback": {**_BYTES, **_FEEDBACK, **_TIMED, **_IDENTITY},
+    "control": {**_BYTES, **_CONTROL},
+}
+"""The codes that a record of each kind can meet."""

@@ -1,0 +1,180 @@
+"""Events as producers send them: strict types made from the contracts, and the reasons why bytes are no event."""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, get_args
+
+import msgspec
+from msgspec import Struct
+
+from pipelines.contract import Table
+from pipelines.silver.tables import CONTROLS, FEEDBACK, INFERENCES
+
+MOST_BYTES = 1_048_576
+MOST_DEPTH = 100
+
+KINDS: dict[str, Table] = {"inference": INFERENCES, "feedback": FEEDBACK, "control": CONTROLS}
+"""Kind of event and the table whose sent columns are its fields."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a record is no event: a stable reason code, what was found, and kind and id where they could be read."""
+
+    reason: str
+    detail: str
+    kind: str | None = None
+    event_id: str | None = None
+
+
+def event_type(kind: str, table: Table) -> type[Struct]:
+    """The strict struct of one kind of event: the sent columns, unknown fields refused."""
+    required = [(c.name, c.wire) for c in table.sent if not _optional(c.wire)]
+    optional = [(c.name, c.wire, None) for c in table.sent if _optional(c.wire)]
+    return msgspec.defstruct(
+        kind.capitalize(),
+        [*required, *optional],
+        tag_field="kind",
+        tag=kind,
+        forbid_unknown_fields=True,
+        omit_defaults=True,
+    )
+
+
+def _optional(wire: Any) -> bool:
+    return wire is Any or types.NoneType in get_args(wire)
+
+
+_TYPES = {kind: event_type(kind, table) for kind, table in KINDS.items()}
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_TYPES["inference"] | _TYPES["feedback"] | _TYPES["control"])
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_KEY = re.compile(rb'"\s*:')
+_TIMES = ("served_at", "given_at", "at")
+_IDS = {"inference": "request_id", "feedback": "feedback_id"}
+
+
+def decode(payload: bytes) -> tuple[Any, bytes] | Refused:
+    """The event and its canonical content (equal content, equal bytes, whatever the spelling), or why there is none."""
+    if len(payload) > MOST_BYTES:
+        return Refused("too_large", f"{len(payload)} bytes; at most {MOST_BYTES} are taken")
+    try:
+        event = _DECODER.decode(payload)
+        _utc(event)
+        content = _ENCODER.encode(event)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        return _refused(payload, error)
+    # Every key of the text is followed by a colon. As many in the canonical form means that no key was there twice; escapes
+    # could hide one, and a null has gone: those few are read again, slowly.
+    if b"\\u" in payload or len(_KEY.findall(payload)) != len(_KEY.findall(content)) or _may_be_deep(payload):
+        refused = _syntax(payload)
+        if refused is not None:
+            return refused
+    return event, content
+
+
+def body_hash(content: bytes) -> str:
+    """Digest of the canonical content: 128 bits."""
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def _utc(event: Any) -> None:
+    """Put times into UTC, so that two spellings of an instant are equal."""
+    for name in _TIMES:
+        at = getattr(event, name, None)
+        if isinstance(at, datetime) and at.tzinfo is not UTC:
+            setattr(event, name, at.astimezone(UTC))
+
+
+def _may_be_deep(payload: bytes) -> bool:
+    return payload.count(b"[") + payload.count(b"{") > MOST_DEPTH
+
+
+def _refused(payload: bytes, error: Exception) -> Refused:
+    """The first reason in order, for bytes that did not decode."""
+    syntax = _syntax(payload)
+    if syntax is not None:
+        return syntax
+    document = json.loads(payload)
+    if not isinstance(document, dict):
+        return Refused("not_an_object", f"a JSON {type(document).__name__}; expected one object")
+    kind = document.get("kind")
+    if kind not in KINDS:
+        return Refused("unknown_kind", f"kind is {json.dumps(kind)[:100]}; expected one of {', '.join(KINDS)}")
+    found = document.get(_IDS.get(kind, ""))
+    event_id = found if isinstance(found, str) and 0 < len(found) <= 256 else None
+    return Refused(_reason(str(error)), str(error)[:500], kind, event_id)
+
+
+def _reason(message: str) -> str:
+    if "unknown field" in message:
+        return "unknown_field"
+    if "missing required field" in message:
+        return "missing_field"
+    if "datetime" in message and "got" not in message or "date value out of range" in message:
+        return "bad_time"
+    if message.startswith("Expected") and (" of length " in message or ">=" in message or "<=" in message):
+        return "out_of_range"
+    if message.startswith("Invalid enum value") or "out of range" in message:
+        return "out_of_range"
+    return "wrong_type"
+
+
+class _Twice(ValueError):
+    pass
+
+
+def _syntax(payload: bytes) -> Refused | None:
+    """What is wrong with bytes as one JSON document; None where nothing is."""
+    try:
+        text = payload.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Refused("not_utf8", f"byte {error.start} is not UTF-8")
+    try:
+        document = json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_constant, parse_float=_finite)
+        json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate cannot be encoded
+    except _Twice as error:
+        return Refused("duplicate_key", f"the key {error} stands twice in one object")
+    except (ValueError, RecursionError) as error:
+        return Refused("not_json", str(error)[:500] or "nested too deeply")
+    if _depth(document) > MOST_DEPTH:
+        return Refused("not_json", f"nested more than {MOST_DEPTH} deep")
+    return None
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(json.dumps(name) for name in names if names.count(name) > 1))
+    return result
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text[:40]} is outside the range of a double")
+    return value
+
+
+def _depth(document: Any) -> int:
+    deepest, level = 0, [document]
+    while level:
+        deepest += 1
+        level = [child for node in level for child in _children(node)]
+    return deepest
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node, dict):
+        return [v for v in node.values() if isinstance(v, (dict, list))]
+    return [v for v in node if isinstance(v, (dict, list))] if isinstance(node, list) else []
