@@ -5,100 +5,251 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from plotly.subplots import make_subplots
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.errors import InputError, nearest
 
 INK, MUTED, GRID = "#1f2430", "#6b7280", "#e6e8ec"
 PALETTE = ("#2563a8", "#d1662b", "#2f8f5b", "#8a4fa3", "#b5932a", "#c23b5a", "#3a9bb0", "#6b6f76")
-"""Colours that stay apart for most colour-blind eyes; more groups than colours start over."""
-SHARES = ("accuracy", "precision", "recall", "f1", "auc", "coverage", "maturity", "error_rate")
-TIME_FORMAT = "%Y-%m-%d %H:%M"
+"""Colours that most colour-blind eyes tell apart; more groups than colours start over."""
+DASHED = (0, (3, 2))
+FEW_POINTS = 40
+"""Up to so many points a line marks each."""
 
 
 @dataclass(frozen=True)
 class _Line:
-    """One group's values of one metric, in order of time; `at` is the middle of the window."""
+    """One group's values of one metric, in order of time; `at` is the middle of the window, unknown values are NaN."""
 
     name: str
     colour: str
     at: list[Any]
-    value: list[float]
+    values: list[float]
     low: list[float]
     high: list[float]
     final: list[bool]
 
-    @property
-    def banded(self) -> bool:
-        return any(not math.isnan(bound) for bound in self.low)
+    def settled(self) -> list[float]:
+        """The values that are final, NaN elsewhere."""
+        return [value if final else math.nan for value, final in zip(self.values, self.final, strict=True)]
 
-    def part(self, *, final: bool) -> list[float]:
-        """The values of the final or the provisional stretch; a provisional one starts at the last final value."""
-        keep = [
-            known == final or (not final and i + 1 < len(self.final) and not self.final[i + 1])
-            for i, known in enumerate(self.final)
-        ]
-        return [value if kept else math.nan for value, kept in zip(self.value, keep, strict=True)]
+    def provisional(self) -> list[float]:
+        """The values that may still change, and the final ones beside them, so that the line goes on."""
+        following, before = [*self.final[1:], True], [True, *self.final[:-1]]
+        keep = [not (a and b and c) for a, b, c in zip(self.final, following, before, strict=True)]
+        return [value if kept else math.nan for value, kept in zip(self.values, keep, strict=True)]
 
 
 def draw(
     frame: pd.DataFrame, path: Path, *, metrics: Sequence[str] = ("auc", "coverage"), title: str | None = None
 ) -> Path:
-    """Metrics over time as .png or .svg, or as .html that needs no network; one panel a metric, one line a group.
+    """Metrics over time as .png, .svg, or an .html page that needs no network: a panel a metric, a line a group.
 
-    `frame`: what `metrics().toPandas()` gives. A band is the 95 % interval; what may still change is dashed and light.
-    Raises InputError unknown_chart (the suffix), unknown_metric.
+    `frame`: what `metrics(…).toPandas()` gives. A band is the 95 % interval; what may still change is dashed and light.
+    Raises InputError unknown_chart (by the suffix), unknown_metric.
     """
-    lines = {metric: list(_lines(frame, metric)) for metric in _known(frame, metrics)}
-    heading = title if title is not None else _heading(frame)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix in (".png", ".svg"):
-        _figure(lines, heading).savefig(path, dpi=160, facecolor="white")
-    elif path.suffix == ".html":
-        _page(lines, heading).write_html(path, include_plotlyjs=True, full_html=True)
-    else:
+    if path.suffix not in (".png", ".svg", ".html"):
         raise InputError("unknown_chart", f"{path}: a chart is a .png, .svg or .html file, not {path.suffix!r}.")
+    _need(frame, metrics)
+    panels = {metric: list(_lines(frame, metric)) for metric in metrics}
+    heading = _heading(frame) if title is None else title
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".html":
+        _page(panels, heading).write_html(path, include_plotlyjs=True)
+    else:
+        with rc_context({"date.converter": "concise", "timezone": "UTC", "svg.hashsalt": "hindsight"}):
+            _figure(panels, heading).savefig(path, dpi=160)
     return path
 
 
 def render(frame: pd.DataFrame, columns: Sequence[str]) -> Table:
-    """Metrics as a table for the terminal: times in UTC, intervals beside their value, "–" for null, provisional rows dim.
+    """Metrics as a table for the terminal: UTC, null as -, the interval in brackets, rows that may still change dim.
 
     Raises InputError unknown_metric.
     """
-    shown = _known(frame, columns)
-    table = Table(caption="UTC; dim: may still change; in brackets: 95 % interval", header_style="bold", expand=False)
-    for name in (*_groups(frame), "window"):
+    _need(frame, columns)
+    table = Table(caption="UTC · \\[95 % interval] · dim rows may still change", header_style="bold")
+    for name in (*_groups(frame), "from", "to"):
         table.add_column(name, no_wrap=True)
-    for name in shown:
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for row in frame.to_dict("records"):
-        window = f"{row['window_start']:{TIME_FORMAT}} – {row['window_end']:{TIME_FORMAT}}"
-        cells = [str(row[name]) or "(service)" for name in _groups(frame)]
-        table.add_row(*cells, window, *(_cell(row, name) for name in shown), style=None if row["final"] else "dim")
+        group = [str(row[name]) or "(service)" for name in _groups(frame)]
+        window = [f"{_utc(row[name]):%Y-%m-%d %H:%M}" for name in ("window_start", "window_end")]
+        cells = [_cell(row, name) for name in columns]
+        # escaped: brackets are markup to rich
+        table.add_row(*map(escape, (*group, *window, *cells)), style=None if row["final"] else "dim")
     return table
 
 
 def _cell(row: dict[str, Any], name: str) -> str:
-    text = _number(row[name])
-    low, high = _number(row.get(f"{name}_low")), _number(row.get(f"{name}_high"))
-    return f"{text} [{low}, {high}]" if "–" not in (text, low, high) else text
+    text, *band = (_number(row.get(column)) for column in (name, f"{name}_low", f"{name}_high"))
+    return text if isinstance(row[name], dict) or "-" in band else f"{text} [{band[0]}, {band[1]}]"
 
 
 def _number(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_number(one)}" for key, one in value.items()) or "–"
-    if value is None or value != value:  # noqa
-        return "–"
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        return ", ".join(f"{key} {_number(one)}" for key, one in value.items()) or "-"
+    if pd.isna(value):
+        return "-"
+    if isinstance(value, bool | str):
+        return str(value)
+    return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def _need(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    known = [name for name in frame.columns if not name.startswith("window_")]
+    for name in names:
+        if name not in known:
+            shown = ", ".join(one for one in known if not one.endswith(("_low", "_high")))
+            raise InputError("unknown_metric", f'the answer has no "{name}"{nearest(name, known)}; it has {shown}.')
+
+
+def _groups(frame: pd.DataFrame) -> list[str]:
+    """The columns that make a group: what stands before the window, without the definition's hash."""
+    names = list(frame.columns)
+    return [name for name in names[: names.index("window_start")] if name != "definition"]
+
+
+def _heading(frame: pd.DataFrame) -> str:
+    same = [str(frame[name].iloc[0]) for name in _groups(frame) if len(frame) and frame[name].nunique() == 1]
+    return " · ".join(part for part in same if part) or "metrics"
+
+
+def _lines(frame: pd.DataFrame, metric: str) -> Iterator[_Line]:
+    groups = _groups(frame)
+    naming = [name for name in groups if frame[name].nunique() > 1]
+    colours = cycle(PALETTE)
+    for key, rows in frame.sort_values("window_start").groupby(groups, sort=True):
+        # every group takes its colour, drawn or not: a group has one colour in all panels
+        colour = next(colours)
+        values = _floats(rows, metric)
+        if all(math.isnan(value) for value in values):
+            continue
+        named = dict(zip(groups, key, strict=True))
+        yield _Line(
+            name=" · ".join(str(named[name]) or "service" for name in naming) or metric,
+            colour=colour,
+            at=[
+                _utc(start + (end - start) / 2)
+                for start, end in zip(rows["window_start"], rows["window_end"], strict=True)
+            ],
+            values=values,
+            low=_floats(rows, f"{metric}_low"),
+            high=_floats(rows, f"{metric}_high"),
+            final=[bool(final) for final in rows["final"]],
+        )
+
+
+def _floats(rows: pd.DataFrame, name: str) -> list[float]:
+    if name not in rows:
+        return [math.nan] * len(rows)
+    return [math.nan if pd.isna(value) else float(value) for value in rows[name]]
+
+
+def _utc(at: Any) -> Any:
+    """A time as UTC; Spark's pandas frames hold session-local times without a zone, and the session's zone is UTC."""
+    return at.to_pydatetime().replace(tzinfo=UTC) if at.tzinfo is None else at.to_pydatetime().astimezone(UTC)
+
+
+def _figure(panels: dict[str, list[_Line]], heading: str) -> Figure:
+    height = 1.3 + 2.3 * len(panels)
+    figure = Figure(figsize=(10, height), facecolor="white")
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for ax, (metric, lines) in zip(axes, panels.items(), strict=True):
+        _panel(ax, metric, lines)
+    axes[-1].set_xlabel("middle of the window, UTC", color=MUTED, fontsize=9)
+    figure.subplots_adjust(left=0.07, right=0.98, top=1 - 0.85 / height, bottom=0.6 / height, hspace=0.24)
+    figure.text(0.07, 1 - 0.3 / height, heading, color=INK, fontsize=13, fontweight="bold", va="center")
+    _legend(figure, [line for lines in panels.values() for line in lines], 1 - 0.3 / height)
+    return figure
+
+
+def _legend(figure: Figure, lines: list[_Line], top: float) -> None:
+    """Beside the heading: the groups, where there are several, and what dashes mean, where there are any."""
+    handles = {line.name: Line2D([], [], color=line.colour, lw=2) for line in lines}
+    handles = handles if len(handles) > 1 else {}
+    if not all(all(line.final) for line in lines):
+        handles["may still change"] = Line2D([], [], color=MUTED, lw=1.6, ls=DASHED)
+    if handles:
+        figure.legend(
+            list(handles.values()),
+            list(handles),
+            loc="center right",
+            bbox_to_anchor=(0.985, top),
+            ncols=min(len(handles), 6),
+            frameon=False,
+            fontsize=9,
+            labelcolor=INK,
+            handlelength=1.8,
+            columnspacing=1.4,
+        )
+
+
+def _panel(ax: Axes, metric: str, lines: list[_Line]) -> None:
+    for line in lines:
+        marker = "o" if len(line.at) <= FEW_POINTS else ""
+        ax.fill_between(line.at, line.low, line.high, color=line.colour, alpha=0.14, linewidth=0)
+        ax.plot(line.at, line.settled(), color=line.colour, lw=1.8, marker=marker, ms=3.5)
+        ax.plot(line.at, line.provisional(), color=line.colour, lw=1.6, ls=DASHED, alpha=0.55)
+    if not lines:
+        ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", va="center", color=MUTED)
+        ax.set_yticks([])
+    ax.set_title(metric, loc="left", fontsize=10, color=INK, pad=5)
+    ax.grid(axis="y", color=GRID, lw=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.spines["bottom"].set_color(GRID)
+    ax.tick_params(colors=MUTED, labelsize=9, length=0)
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.margins(x=0.01)
+
+
+def _page(panels: dict[str, list[_Line]], heading: str) -> Any:
+    page = make_subplots(
+        rows=len(panels), cols=1, shared_xaxes=True, subplot_titles=list(panels), vertical_spacing=0.09
+    )
+    named: set[str] = set()
+    for number, lines in enumerate(panels.values(), start=1):
+        for line in lines:
+            for trace in _traces(line, legend=line.name not in named):
+                page.add_trace(trace, row=number, col=1)
+            named.add(line.name)
+    page.update_layout(
+        title={"text": heading, "x": 0.01},
+        template="plotly_white",
+        height=140 + 270 * len(panels),
+        hovermode="x unified",
+        font={"family": "system-ui, sans-serif", "color": INK},
+        legend={"orientation": "h", "y": 1.06, "x": 1, "xanchor": "right"},
+        margin={"l": 60, "r": 24, "t": 90, "b": 50},
+        showlegend=len(named) > 1,
+    )
+    page.update_annotations(x=0, xanchor="left", font_size=13)
+    page.update_xaxes(title_text="middle of the window, UTC · dashed may still change", row=len(panels), col=1)
+    return page
+
+
+def _traces(line: _Line, *, legend: bool) -> Iterator[Any]:
+    shared = {"x": line.at, "name": line.name, "legendgroup": line.name}
+    edge = {**shared, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+    yield go.Scatter(y=line.low, **edge)
+    yield go.Scatter(y=line.high, fill="tonexty", fillcolor=f"rgba{(*bytes.fromhex(line.colour[1:]), 0.14)}", **edge)
+    solid = {"color": line.colour, "width": 2}
+    drawn = {"mode": "lines+markers", "marker": {"size": 4}, **shared}
+    yield go.Scatter(y=line.settled(), line=solid, showlegend=legend, **drawn)
+    yield go.Scatter(y=line.provisional(), line={**solid, "dash": "dash"}, opacity=0.55, showlegend=False, **shared)

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from deltalake import DeltaTable
 
 
@@ -77,7 +78,7 @@ def _whole(path: Path, version: int) -> dict[str, Any] | None:
             break
     else:
         return None
-    sizes = DeltaTable(path, version=version).get_add_actions(flatten=True).column("size").to_pylist()
+    sizes = pa.table(DeltaTable(path, version=version).get_add_actions(flatten=True))["size_bytes"].to_pylist()
     return _content(sum(sizes), len(sizes), metadata, protocol)
 
 

@@ -97,7 +97,8 @@ def run_batch(
                 outputs[table.name] = held.route(table) if len(job.writes) > 1 else held
         for job in reversed(chain):
             written[job.name] = {
-                table.name: outputs[table.name].append(table, mark(table), covers) for table in job.writes
+                table.name: outputs[table.name].append(table, mark(table), {"job": job.name, **covers})
+                for table in job.writes
             }
     finally:
         for _, held in kept:

@@ -65,6 +65,7 @@ class Lake:
                         "delta.checkpointInterval": "1000000",
                     },
                 )
+                checksum.write(self.path(table), 0)
 
     def open(self, table: Table) -> DeltaTable:
         """A fresh handle. Raises StateError `table_missing`."""
@@ -152,7 +153,7 @@ class Lake:
 
 
 def _covers(covers: Mapping[str, Any]) -> str:
-    return ",".join(f"{name}={value}" for name, value in sorted(covers.items()))
+    return ",".join(f"{name}={value}" for name, value in covers.items())
 
 
 def data_version(path: Path) -> int:

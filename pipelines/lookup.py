@@ -7,6 +7,7 @@ derived from the table's files alone and follows them, compaction included; a ha
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from urllib.parse import unquote
 
 import numpy as np
@@ -28,6 +29,7 @@ class KeyIndex:
 
     def __init__(self, path: Path, column: str) -> None:
         self.path, self.column = path, column
+        self._lock = Lock()
         self._table: DeltaTable | None = None
         self._version = -1
         self._ordinals: dict[str, int] = {}
@@ -36,6 +38,10 @@ class KeyIndex:
 
     def files_of(self, keys: pa.ChunkedArray | pa.Array) -> list[str]:
         """The files that may hold one of the keys, as paths."""
+        with self._lock:
+            return self._files_of(keys)
+
+    def _files_of(self, keys: pa.ChunkedArray | pa.Array) -> list[str]:
         self._follow()
         wanted = np.unique(_hashes(keys))
         found: set[int] = set()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping as Rows
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -18,7 +17,8 @@ from zoneinfo import ZoneInfo
 
 from msgspec import inspect
 
-from pipelines.errors import ConfigError, nearest
+from pipelines.cells import number, plain, text
+from pipelines.errors import ConfigError
 from pipelines.keys import Keys
 from pipelines.moments import EPOCHS, instant, rfc3339
 from pipelines.problems import Problems
@@ -26,9 +26,14 @@ from pipelines.quantities import read_toml
 from pipelines.silver.wire import KINDS
 
 Row = Rows[str, Any]
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _OWN_TIME = {"inference": "served_at", "feedback": "given_at"}
 _ID = {"inference": "request_id", "feedback": "feedback_id"}
+_FORMS: dict[type, str] = {
+    inspect.FloatType: "number",
+    inspect.StrType: "text",
+    inspect.LiteralType: "text",
+    inspect.DictType: "table",
+}
 _READINGS = {"time": tuple(EPOCHS), "scalar": ("number", "text")}
 
 
@@ -36,8 +41,8 @@ _READINGS = {"time": tuple(EPOCHS), "scalar": ("number", "text")}
 class Field:
     """Where one field of an event comes from: a column, or the same value for every row.
 
-    `form` is what the contract says of it: time, number, text, scalar (a number or a text) or raw; `reading` how to take it:
-    the unit of a time that is counted, or whether a scalar is a number or a text.
+    `form` is what the contract says of it: time, number, text, scalar (number or text), cell (anything flat) or raw.
+    `reading` is how to take it: the unit of a time that is counted, or whether a scalar is a number or a text.
     """
 
     form: str
@@ -48,12 +53,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Section:
-    """One event per row. `tables` are the fields that hold several columns by name, such as segments."""
+    """One event per row. `tables` are the fields that hold several columns by name, such as segments.
+
+    `received` says when the event was known, for an import of history: the first of these that is a time.
+    """
 
     kind: str
     fields: Rows[str, Field]
     tables: Rows[str, Rows[str, Field]]
-    received: Field
+    received: tuple[Field, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ class Mapping:
         found: dict[str, None] = {}
         for section in self.sections:
             fields = [*section.fields.values(), *(f for table in section.tables.values() for f in table.values())]
-            found.update({field.column: None for field in [*fields, section.received] if field.column})
+            found.update({field.column: None for field in [*fields, *section.received] if field.column})
         return list(found)
 
     def events(self, row: Row) -> list[tuple[bytes, datetime | None]]:
@@ -84,7 +92,7 @@ class Mapping:
         return section.kind != "feedback" or value is None or self._read(value, row) is not None
 
     def _event(self, section: Section, row: Row) -> tuple[bytes, datetime | None]:
-        event = {"kind": section.kind}
+        event: dict[str, Any] = {"kind": section.kind}
         for name, field in section.fields.items():
             event[name] = self._read(field, row)
         for name, table in section.tables.items():
@@ -93,8 +101,8 @@ class Mapping:
         event = {name: value for name, value in event.items() if value is not None}
         if _ID[section.kind] not in section.fields:
             event[_ID[section.kind]] = "row-" + hashlib.sha256(encoded(event)).hexdigest()[:32]
-        received = section.received
-        return encoded(event), instant(self._found(received, row), self.zone, received.reading)
+        times = (instant(self._found(field, row), self.zone, field.reading) for field in section.received)
+        return encoded(event), next((at for at in times if at is not None), None)
 
     def _found(self, field: Field, row: Row) -> Any:
         """What a row holds for a field; None for an empty cell."""
@@ -110,14 +118,14 @@ class Mapping:
             at = instant(value, self.zone, field.reading)
             return plain(value) if at is None else rfc3339(at)
         if field.form == "text" or field.reading == "text":
-            return _text(value)
-        if field.form in ("number", "scalar"):
-            return _number(value)
+            return text(value)
+        if field.form in ("number", "scalar") or (field.form == "cell" and isinstance(value, str)):
+            return number(value)
         return plain(value)
 
 
 def load_mapping(path: Path) -> Mapping:
-    """A mapping file. Raises ConfigError (file_missing, toml_invalid, unknown_key, missing_key, wrong_type, bad_value)."""
+    """A mapping file. Raises ConfigError as `models.load_model` does."""
     body = read_toml(path)
     problems = Problems(str(path))
     top = Keys(body, "", ("source", *_ID), problems)
@@ -143,22 +151,6 @@ def encoded(event: Any) -> bytes:
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
 
 
-def plain(value: Any) -> Any:
-    """A value of a Parquet or CSV cell as JSON has it. What JSON cannot say becomes a text, which refine then refuses."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items() if entry is not None}
-    if isinstance(value, list):
-        pairs = bool(value) and all(isinstance(entry, tuple) for entry in value)
-        return plain(dict(value)) if pairs else [plain(entry) for entry in value]
-    if isinstance(value, datetime):
-        return rfc3339(value) if value.tzinfo else value.isoformat()
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
-    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
-
-
 def _section(kind: str, body: dict[str, Any], problems: Problems) -> Section:
     known = {column.name: inspect.type_info(column.wire) for column in KINDS[kind].sent}
     keys = Keys(body, f"{kind}.", (*known, "received_at"), problems)
@@ -174,8 +166,9 @@ def _section(kind: str, body: dict[str, Any], problems: Problems) -> Section:
     for column in KINDS[kind].sent:
         if not column.nullable and column.name not in (*body, _ID[kind]):
             problems.missing(f"{kind}.{column.name}", 'a column, or {value = "the same for every row"}')
-    own = fields.get(_OWN_TIME[kind], Field("time"))
-    return Section(kind, fields, tables, _field(keys, "received_at", "time") if "received_at" in body else own)
+    received = [_field(keys, "received_at", "time")] if "received_at" in body else []
+    received += [fields[_OWN_TIME[kind]]] if _OWN_TIME[kind] in fields else []
+    return Section(kind, fields, tables, tuple(received))
 
 
 def _field(keys: Keys, key: str, form: str) -> Field:
@@ -190,7 +183,7 @@ def _field(keys: Keys, key: str, form: str) -> Field:
     allowed = _READINGS.get(form, ())
     reading = inner.choice("as", allowed, "") if "as" in found and allowed else None
     if "as" in found and not allowed:
-        inner.bad_value("as", found["as"], f"no `as` for a {form}{nearest(str(found['as']), allowed)}")
+        inner.bad_value("as", found["as"], f"no `as` for a {form}")
     return Field(form, inner.text("column", "") if "column" in found else "", found.get("value"), reading)
 
 
@@ -200,9 +193,8 @@ def _form(wire: inspect.Type) -> str:
     if inspect.DateTimeType in kinds:
         return "time"
     if kinds in ({inspect.FloatType, inspect.StrType}, {inspect.FloatType, inspect.StrType, inspect.BoolType}):
-        return "scalar" if inspect.BoolType not in kinds else "raw"
-    names = {inspect.FloatType: "number", inspect.StrType: "text", inspect.LiteralType: "text", inspect.DictType: "table"}
-    return names.get(next(iter(kinds)), "raw") if len(kinds) == 1 else "raw"
+        return "cell" if inspect.BoolType in kinds else "scalar"
+    return _FORMS.get(next(iter(kinds)), "raw") if len(kinds) == 1 else "raw"
 
 
 def _parts(wire: inspect.Type) -> tuple[inspect.Type, ...]:
@@ -219,26 +211,3 @@ def _zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError) as error:
         raise ValueError('the name of a time zone, such as "UTC" or "America/New_York"') from error
-
-
-def _text(value: Any) -> Any:
-    """An id or a category: whole numbers without a decimal point, as most files lose an id's type sooner or later."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
-    found = plain(value)
-    return found if isinstance(found, str) else str(found)
-
-
-def _number(value: Any) -> Any:
-    """A number where it is one (true is 1), else the text as it stands, which a category may be and a score may not."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, str):
-        text = value.strip()
-        if not _NUMBER.fullmatch(text):
-            return value
-        number = float(text)
-        return int(text) if number.is_integer() and text.lstrip("+-").isdigit() else plain(number)
-    return float(value) if not isinstance(value, int | float | list | dict | datetime | bytes) else plain(value)

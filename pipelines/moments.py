@@ -16,27 +16,29 @@ EPOCHS = {
 
 _ORIGIN = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_DIGITS = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
+_DIGITS = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE]\+?[0-9]{1,2})?")
 
 
 def instant(value: Any, zone: tzinfo | None = None, epoch: str | None = None) -> datetime | None:
     """The point in time that a value means, in UTC; None where it means none.
 
-    A time without offset is one of `zone`: of an hour that occurs twice the first, and none without a zone. A number, or a
-    text of digits, counts `epoch` (a name of EPOCHS) since 1970, and is no time without it. A date is its midnight.
+    A time without offset is one of `zone` (the first, in an hour that occurs twice), and none without a zone. A number,
+    or a text of digits, counts `epoch` (a name of EPOCHS) since 1970, and is no time without it. A date is its midnight.
     """
     try:
         if isinstance(value, str) and not (epoch and _DIGITS.fullmatch(value)):
-            value = datetime.fromisoformat(value.strip())
-        elif isinstance(value, date) and not isinstance(value, datetime):
-            value = datetime(value.year, value.month, value.day)
-        elif not isinstance(value, datetime):
+            at = datetime.fromisoformat(value.strip())
+        elif isinstance(value, datetime):
+            at = value
+        elif isinstance(value, date):
+            at = datetime(value.year, value.month, value.day)
+        else:
             return _counted(value, epoch)
-        if value.tzinfo is None:
+        if at.tzinfo is None:
             if zone is None:
                 return None
-            value = value.replace(tzinfo=zone)
-        return value.astimezone(UTC)
+            at = at.replace(tzinfo=zone)
+        return at.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

@@ -78,7 +78,7 @@ class LogSource(DataSource):
         return "hindsight_log"
 
     def schema(self) -> StructType:
-        return EVENTS.schema
+        return EVENTS.row_type
 
     def streamReader(self, schema: StructType) -> LogReader:
         return LogReader(Path(self.options["path"]), int(self.options["records"]))

@@ -1,0 +1,297 @@
+"""The running application: queries for the chains, a reconcile beside them, leases, and an orderly end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from pipelines import checkpoint, leases, settle
+from pipelines.contract import Table
+from pipelines.definition import Definition
+from pipelines.definitions import DefinitionBook, declare
+from pipelines.errors import InputError, StateError, nearest
+from pipelines.gold import tables as gold
+from pipelines.bronze import tables as bronze
+from pipelines.job import Chain, run_batch
+from pipelines.jobs import NAMES, RECONCILE, chains
+from pipelines.lake import Lake, Mark, data_version
+from pipelines.log import EmbeddedLog
+from pipelines.settings import Settings
+from pipelines.silver import tables as silver
+
+TABLES = (*bronze.TABLES, *silver.TABLES, *gold.TABLES)
+_POLL = 0.2
+
+
+def log_path(root: Path) -> Path:
+    """Where the embedded log of a lake lies."""
+    return root / "_log" / "log.sqlite"
+
+
+@dataclass
+class Group:
+    """Jobs that run as one query, and what they have done since the start: rows written, by job and table."""
+
+    jobs: Chain
+    checkpoint: Path
+    written: dict[str, dict[str, int]] = field(default_factory=dict)
+    query: StreamingQuery | None = None
+
+    @property
+    def name(self) -> str:
+        return "+".join(job.name for job in self.jobs)
+
+    @property
+    def sources(self) -> list[Table | None]:
+        return list(self.jobs[0].streams.values())
+
+
+def select(names: Sequence[str], settings: Settings) -> tuple[list[Group], bool]:
+    """The groups of jobs to run, neighbours of a chain together, and whether `reconcile` is among them."""
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        raise InputError(
+            "unknown_job", f"no job is called {unknown[0]}{nearest(unknown[0], NAMES)}; the jobs are {', '.join(NAMES)}"
+        )
+    wanted = set(names) or set(NAMES)
+    groups = []
+    for chain in chains(horizon=settings.run.join_horizon):
+        run: list[Any] = []
+        for job in (*chain, None):
+            if job is not None and job.name in wanted:
+                run.append(job)
+            elif run:
+                name = "+".join(each.name for each in run)
+                groups.append(Group(tuple(run), settings.lake.path / "_checkpoints" / name))
+                run = []
+    return groups, RECONCILE in wanted
+
+
+class Application:
+    """All jobs (or some) of one lake in one Spark application.
+
+    `with Application(settings, spark) as app: app.start() … app.stop()`, or `app.drain()` for what is there now. Leases are held
+    inside the `with`. `given` definitions stand before the log, for tests; others are declared in it by `start`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        spark: SparkSession,
+        *,
+        jobs: Sequence[str] = (),
+        definitions: Sequence[Definition] = (),
+        given: Sequence[Definition] = (),
+    ) -> None:
+        self.settings, self.spark = settings, spark
+        self.root = settings.lake.path.resolve()
+        self.groups, self.reconciles = select(jobs, settings)
+        self.lake = Lake(self.root, committer=settings.lake.committer, spark=spark)
+        self.log = EmbeddedLog(log_path(self.root), durable=settings.log.fsync)
+        self._definitions, self._given = definitions, given
+        self._stack = ExitStack()
+        self._stopping = threading.Event()
+        self._settler: threading.Thread | None = None
+        self._failure: BaseException | None = None
+
+    def __enter__(self) -> Application:
+        names = [job.name for group in self.groups for job in group.jobs] + [RECONCILE] * self.reconciles
+        self._stack.enter_context(leases.hold_by_jvm(self.spark, self.root, names, "run"))
+        try:
+            self.lake.create(*TABLES)
+            for group in self.groups:
+                self._refuse_a_lost_checkpoint(group)
+            declare(self.log, self.lake, self._definitions)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        finally:
+            self._stack.close()
+            self.log.close()
+
+    def start(self) -> None:
+        """Start the queries, and reconcile beside them."""
+        for group in self.groups:
+            self._start(group, once=False)
+        if self.reconciles:
+            self._settler = threading.Thread(target=self._settle_on, name="reconcile", daemon=True)
+            self._settler.start()
+
+    def drain(self, progress: Callable[[], None] = lambda: None) -> None:
+        """Process what is in the log now, and stop: chain after chain, then reconcile until nothing is left."""
+        self.log.tick()
+        end = self.log.end()
+        self._drain(progress)
+        if self.reconciles:
+            cut = settle.settle(self.lake, self._landed())
+            if cut.handed:
+                self._drain(progress)
+            if cut.end >= end or not self._lands():
+                settle.record(self.lake, cut)
+
+    def check(self) -> None:
+        """Raise what has gone wrong in a query or in reconcile: StateError `job_failed`."""
+        for group in self.groups:
+            error = group.query.exception() if group.query else None
+            if error is not None:
+                raise StateError("job_failed", f"{group.name}: {_first_lines(str(error))}") from error
+        if self._failure is not None:
+            raise StateError("job_failed", f"reconcile: {self._failure}") from self._failure
+
+    def settled(self, offset: int) -> bool:
+        """Whether everything below a log offset has gone all the way."""
+        return bool(settle.last(self.lake)["end_offset"] >= offset)
+
+    def stop(self) -> None:
+        """Stop the queries; what is in flight is done again at the next start."""
+        self._stopping.set()
+        for group in self.groups:
+            if group.query is not None:
+                group.query.stop()
+        if self._settler is not None:
+            self._settler.join(timeout=30)
+
+    def _lands(self) -> bool:
+        return any(None in group.sources for group in self.groups)
+
+    def _landed(self) -> int:
+        """The log offset up to which the landing query has committed, whoever runs it."""
+        folders = (self.root / "_checkpoints").glob("land*")
+        found = [progress.offsets[0] for folder in folders if (progress := checkpoint.committed(folder)) is not None]
+        return max((int(offset.get("offset", 0)) for offset in found), default=0)
+
+    def _drain(self, progress: Callable[[], None]) -> None:
+        for group in self.groups:
+            query = self._start(group, once=True)
+            while query.isActive:
+                query.awaitTermination(1)
+                progress()
+            self.check()
+
+    def _start(self, group: Group, *, once: bool) -> StreamingQuery:
+        book = DefinitionBook(self.lake, self._given)
+        generation = checkpoint.generation(group.checkpoint)
+
+        def process(batch: DataFrame, number: int) -> None:
+            planned = checkpoint.planned_batch(group.checkpoint, number)
+            written = run_batch(
+                group.jobs,
+                batch,
+                lake=self.lake,
+                definitions=book,
+                mark=lambda table: Mark(f"{generation}:{group.name}:{table.name}", number),
+                covers={"query": group.name, "batch": number, "offsets": planned.offsets},
+            )
+            for job, tables in written.items():
+                counts = group.written.setdefault(job, {})
+                for table, rows in tables.items():
+                    counts[table] = counts.get(table, 0) + rows
+
+        streams = {name: self._stream(table) for name, table in group.jobs[0].streams.items()}
+        first = group.jobs[0]
+        frame = first.transform(**streams) if first.on_stream else next(iter(streams.values()))
+        writer = frame.writeStream.foreachBatch(process).queryName(group.name).option("checkpointLocation", str(group.checkpoint))
+        if once:
+            writer = writer.trigger(availableNow=True)
+        elif self.settings.run.trigger:
+            writer = writer.trigger(processingTime=f"{self.settings.run.trigger.total_seconds()} seconds")
+        group.query = writer.start()
+        return group.query
+
+    def _stream(self, table: Table | None) -> DataFrame:
+        if table is None:
+            return (
+                self.spark.readStream.format("hindsight_log")
+                .option("path", str(log_path(self.root)))
+                .option("records", str(self.settings.log.batch_records))
+                .load()
+            )
+        return (
+            self.spark.readStream.format("delta")
+            .option("maxFilesPerTrigger", str(self.settings.run.files_per_trigger))
+            .load(str(self.lake.path(table)))
+        )
+
+    def _settle_on(self) -> None:
+        """The reconcile thread: frontier by the clock, then settle, hand over, wait, record; again and again."""
+        every, ticked = self.settings.run.reconcile_every.total_seconds(), time.monotonic()
+        try:
+            while not self._stopping.is_set():
+                if time.monotonic() - ticked >= self.settings.run.frontier_every.total_seconds():
+                    self.log.tick()
+                    ticked = time.monotonic()
+                self._settle()
+                self._stopping.wait(every)
+        except Exception as error:
+            if not self._stopping.is_set():
+                self._failure = error
+
+    def _settle(self) -> None:
+        end = self._landed()
+        if end <= settle.last(self.lake)["end_offset"] or not self._wait_downstream():
+            return
+        cut = settle.settle(self.lake, end)
+        if not cut.handed or self._wait_downstream():
+            settle.record(self.lake, cut)
+
+    def _wait_downstream(self) -> bool:
+        """Wait until every query behind the log has consumed what its sources hold now, in flow order; False when stopping."""
+        for folder, tables in self._downstream():
+            goal = {self.lake.open(table).metadata().id: data_version(self.lake.path(table)) for table in tables}
+            while not _consumed(folder, goal):
+                if self._stopping.wait(_POLL):
+                    return False
+        return True
+
+    def _downstream(self) -> list[tuple[Path, list[Table]]]:
+        """The queries that read tables, run by whomever: checkpoint and sources."""
+        names = {folder.name for folder in (self.root / "_checkpoints").glob("*")}
+        found = []
+        for chain in chains(horizon=self.settings.run.join_horizon):
+            for start, first in enumerate(chain):
+                tables = [table for table in first.streams.values() if table is not None]
+                for stop in range(len(chain), start, -1):
+                    name = "+".join(job.name for job in chain[start:stop])
+                    if name in names and tables:
+                        found.append((self.root / "_checkpoints" / name, tables))
+        return found
+
+    def _refuse_a_lost_checkpoint(self, group: Group) -> None:
+        """A new checkpoint over tables that its jobs have filled would count everything twice."""
+        if not checkpoint.is_new(group.checkpoint):
+            return
+        for job in group.jobs:
+            for table in job.writes:
+                for commit in self.lake.open(table).history():
+                    covers = str(commit.get("covers") or commit.get("userMetadata") or "")
+                    if f"job={job.name}," in covers:
+                        raise StateError(
+                            "checkpoint_missing" if f"query={group.name}" in covers else "grouping_changed",
+                            f"{self.lake.path(table)} holds rows of the job {job.name}, written as ({covers[:120]} …), but "
+                            f"the checkpoint {group.checkpoint} is new: starting would count everything twice. Run the jobs "
+                            "together as before, or bring the checkpoint back from a backup, or start a new lake from the log.",
+                        )
+
+
+def _consumed(folder: Path, goal: dict[str, int]) -> bool:
+    """Whether a query has consumed its sources up to these versions, by table id."""
+    progress = checkpoint.committed(folder)
+    reached = {o.get("reservoirId"): int(o["reservoirVersion"]) for o in progress.offsets if o} if progress else {}
+    return all(version < 0 or reached.get(table, -1) > version for table, version in goal.items())
+
+
+def _first_lines(text: str) -> str:
+    return "\n".join(line for line in text.splitlines()[:12] if line.strip())

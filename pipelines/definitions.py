@@ -1,0 +1,56 @@
+"""The definitions in force, as the log declares them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pyarrow.dataset as ds
+
+from pipelines.definition import Definition, active
+from pipelines.held import Held
+from pipelines.lake import Lake
+from pipelines.log import EmbeddedLog
+from pipelines.silver.declared import Declared
+from pipelines.silver.parse import judge
+from pipelines.silver.tables import CONTROLS
+
+
+class DefinitionBook:
+    """Reads the definitions from silver.controls, again whenever it has grown. `given` stand before everything, for tests."""
+
+    def __init__(self, lake: Lake, given: Sequence[Definition] = ()) -> None:
+        self._lake, self._given = lake, list(given)
+        self._version = -1
+        self._read: list[Definition] = []
+
+    def __call__(self, records: Held | None = None) -> Sequence[Definition]:
+        """What silver.controls declares, and what these records of bronze declare."""
+        table = self._lake.open(CONTROLS)
+        if table.version() != self._version:
+            self._version = table.version()
+            rows = self._lake.read(CONTROLS, ["body", "offset"], ds.field("action") == "define").to_pylist()
+            self._read = [Definition.of(json.loads(row["body"]), row["offset"]) for row in rows]
+        return active([*self._given, *self._read, *(_declared_by(records) if records else [])])
+
+
+def _declared_by(records: Held) -> list[Definition]:
+    """The definitions that raw records declare."""
+    found = []
+    for row in records.containing("payload", '"define"').select(["payload", "offset"]).to_pylist():
+        control = judge(row["payload"], 0, row["offset"], Declared([])).get("control")
+        if control is not None and control["action"] == "define":
+            found.append(Definition.of(json.loads(control["body"]), row["offset"]))
+    return found
+
+
+def declare(log: EmbeddedLog, lake: Lake, wanted: Sequence[Definition]) -> list[Definition]:
+    """Append a control event for each definition that the log does not declare yet; those appended.
+
+    What was appended by a run that ended before landing it is appended again: of equal definitions the lowest position counts.
+    """
+    known = {definition.hash for definition in DefinitionBook(lake)()}
+    missing = [definition for definition in wanted if definition.hash not in known]
+    for definition in missing:
+        log.control(definition.control())
+    return missing

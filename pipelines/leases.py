@@ -1,0 +1,101 @@
+"""One application per job: a lease is a lock on a file, held by the process that works, and gone when that process is.
+
+A Spark application lets its JVM hold the locks: after `kill -9` of Python the JVM may live on for two seconds, and would write.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from pipelines.errors import StateError
+
+
+def path_of(lake: Path, job: str) -> Path:
+    return lake / "_leases" / f"{job}.lock"
+
+
+@contextmanager
+def hold_by_process(lake: Path, jobs: Sequence[str], purpose: str) -> Iterator[None]:
+    """Hold the leases of jobs by this process. Raises StateError `lease_held`."""
+    with ExitStack() as stack:
+        for job in jobs:
+            file = stack.enter_context(_opened(lake, job).open("r+"))
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise _held(lake, job) from error
+            _say(lake, job, purpose)
+        yield
+
+
+@contextmanager
+def hold_by_jvm(spark: SparkSession, lake: Path, jobs: Sequence[str], purpose: str) -> Iterator[None]:
+    """Hold the leases of jobs by the session's JVM. Raises StateError `lease_held`."""
+    jvm: Any = spark.sparkContext._jvm
+    channels = []
+    try:
+        for job in jobs:
+            channel = jvm.java.io.RandomAccessFile(str(_opened(lake, job)), "rw").getChannel()
+            channels.append(channel)
+            try:
+                lock = channel.tryLock()
+            except Exception as error:  # OverlappingFileLockException: held by this very JVM
+                raise _held(lake, job) from error
+            if lock is None:
+                raise _held(lake, job)
+            _say(lake, job, purpose)
+        yield
+    finally:
+        for channel in channels:
+            channel.close()
+
+
+def holder(lake: Path, job: str) -> dict[str, Any] | None:
+    """Who holds a job's lease, or None: process id, host, purpose."""
+    path = path_of(lake, job)
+    if not path.exists():
+        return None
+    with path.open("r+") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return _said(lake, job)
+    return None
+
+
+def _opened(lake: Path, job: str) -> Path:
+    path = path_of(lake, job)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def _say(lake: Path, job: str, purpose: str) -> None:
+    said = {"pid": os.getpid(), "host": socket.gethostname(), "purpose": purpose}
+    path_of(lake, job).with_suffix(".json").write_text(json.dumps(said))
+
+
+def _said(lake: Path, job: str) -> dict[str, Any]:
+    try:
+        said: dict[str, Any] = json.loads(path_of(lake, job).with_suffix(".json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        said = {}
+    return said
+
+
+def _held(lake: Path, job: str) -> StateError:
+    said = _said(lake, job)
+    return StateError(
+        "lease_held",
+        f"{lake}: the job {job} is held by process {said.get('pid', 'unknown')} on {said.get('host', 'this host')} "
+        f"({said.get('purpose', 'unknown purpose')}). Stop that first; after a crash its JVM lets go within seconds.",
+    )

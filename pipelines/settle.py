@@ -1,0 +1,113 @@
+"""`reconcile` as a running thing: bounded slices of the tables in, what was missed handed to the join's chain, the frontier out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from pipelines.gold.tables import FRONTIERS
+from pipelines.held import hold
+from pipelines.lake import Lake, Mark
+from pipelines.silver.reconcile import reconcile
+from pipelines.silver.tables import CONTROLS, FEEDBACK, INFERENCES, LABELLED, ORPHANS, RECONCILED
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a reconcile has looked at: log offsets below `end`; all feedback below `open_from` is labelled or orphaned."""
+
+    end: int
+    open_from: int
+    handed: int
+
+
+def last(lake: Lake) -> dict[str, Any]:
+    """The newest row of gold.frontiers; zeros before the first."""
+    rows = lake.read(FRONTIERS).sort_by([("end_offset", "descending"), ("recorded_at", "descending")]).slice(0, 1).to_pylist()
+    return rows[0] if rows else {"frontier": None, "end_offset": 0, "open_from": 0}
+
+
+def settle(lake: Lake, end: int) -> Cut:
+    """Find what the join has missed among log offsets below `end`, all of which it has consumed; write it for it to take.
+
+    Idempotent: both outputs are differences to what is there, and each is one commit.
+    """
+    before = last(lake)
+    feedback = _feedback(lake, before, end)
+    requests = pc.unique(feedback["request_id"])
+    inferences = _below(lake.lookup(INFERENCES, requests), end)
+    labelled = pa.concat_tables(
+        [lake.lookup(LABELLED, requests), lake.lookup(RECONCILED, feedback["feedback_id"]).cast(LABELLED.arrow)]
+    )
+    orphans = lake.lookup(ORPHANS, requests)
+    orphans = orphans.filter(pc.is_in(orphans["feedback_id"], value_set=pc.unique(feedback["feedback_id"])))
+    routed = hold(
+        reconcile(
+            *(lake.frame(rows) for rows in (feedback, inferences, labelled, orphans)),
+            frontier=frontier(lake, end),
+        ),
+        lake,
+    )
+    try:
+        number = lake.open(FRONTIERS).version()
+        covers = {"job": "reconcile", "query": "reconcile", "log_end": end}
+        app = f"reconcile-{datetime.now(UTC).timestamp()}"
+        handed = routed.route(RECONCILED).append(RECONCILED, Mark(f"{app}:{RECONCILED.name}", number), covers)
+        routed.route(ORPHANS).append(ORPHANS, Mark(f"{app}:{ORPHANS.name}", number), covers)
+    finally:
+        routed.release()
+    return Cut(end, _open_from(lake, feedback, before, end), handed)
+
+
+def record(lake: Lake, cut: Cut) -> datetime | None:
+    """State that everything below the cut is in gold; the frontier that holds from now on."""
+    at = frontier(lake, cut.end)
+    before = last(lake)
+    if (at, cut.end) != (before["frontier"], before["end_offset"]):
+        row = FRONTIERS.frame([{"frontier": at, "end_offset": cut.end, "open_from": cut.open_from, "recorded_at": datetime.now(UTC)}])
+        lake.append(FRONTIERS, row, Mark(f"reconcile:{FRONTIERS.name}:{cut.end}:{at}", 0), {"job": "reconcile", "query": "reconcile"})
+    return at
+
+
+def frontier(lake: Lake, end: int) -> datetime | None:
+    """The greatest frontier asserted at a log offset below `end`."""
+    asserted = lake.read(CONTROLS, ["at"], (ds.field("action") == "frontier") & (ds.field("offset") < end))
+    at: datetime | None = pc.max(asserted["at"]).as_py()
+    return at
+
+
+def _feedback(lake: Lake, before: dict[str, Any], end: int) -> pa.Table:
+    """What may be open: feedback since the last cut's open end, and orphans whose inference has come since."""
+    offset = ds.field("offset")
+    recent = lake.read(FEEDBACK, filters=(offset >= before["open_from"]) & (offset < end)).select(FEEDBACK.names)
+    arrived = lake.read(INFERENCES, ["request_id"], (offset >= before["end_offset"]) & (offset < end))
+    found = lake.lookup(ORPHANS, arrived["request_id"])
+    again = _below(lake.lookup(FEEDBACK, found["feedback_id"]), before["open_from"])
+    return pa.concat_tables([recent.cast(FEEDBACK.arrow), again])
+
+
+def _below(rows: pa.Table, end: int) -> pa.Table:
+    return rows.filter(pc.less(rows["offset"], end))
+
+
+def _open_from(lake: Lake, feedback: pa.Table, before: dict[str, Any], end: int) -> int:
+    """The lowest offset of feedback that is neither labelled nor orphaned: it still waits."""
+    requests = pc.unique(feedback["request_id"])
+    settled = pa.concat_arrays(
+        [
+            pa.array(column.to_pylist(), pa.string())
+            for column in (
+                lake.lookup(LABELLED, requests)["feedback_id"],
+                lake.lookup(RECONCILED, feedback["feedback_id"])["feedback_id"],
+                lake.lookup(ORPHANS, requests)["feedback_id"],
+            )
+        ]
+    )
+    waiting = feedback.filter(pc.invert(pc.is_in(feedback["feedback_id"], value_set=settled)))
+    lowest = pc.min(waiting["offset"]).as_py()
+    return max(before["open_from"], end if lowest is None else min(lowest, end))
