@@ -13,7 +13,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from pipelines import checkpoint, leases, settle
+from pipelines import checkpoint, leases, settle, status
 from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook, declare
@@ -24,16 +24,13 @@ from pipelines.job import Chain, run_batch
 from pipelines.jobs import NAMES, RECONCILE, chains
 from pipelines.lake import Lake, Mark, data_version
 from pipelines.log import EmbeddedLog
+from pipelines.maintain import maintain
+from pipelines.paths import chains_of, checkpoints, log_path
 from pipelines.settings import Settings
 from pipelines.silver import tables as silver
 
 TABLES = (*bronze.TABLES, *silver.TABLES, *gold.TABLES)
 _POLL = 0.2
-
-
-def log_path(root: Path) -> Path:
-    """Where the embedded log of a lake lies."""
-    return root / "_log" / "log.sqlite"
 
 
 @dataclass
@@ -70,7 +67,7 @@ def select(names: Sequence[str], settings: Settings) -> tuple[list[Group], bool]
                 run.append(job)
             elif run:
                 name = "+".join(each.name for each in run)
-                groups.append(Group(tuple(run), settings.lake.path / "_checkpoints" / name))
+                groups.append(Group(tuple(run), checkpoints(settings.lake.path.resolve()) / name))
                 run = []
     return groups, RECONCILE in wanted
 
@@ -151,6 +148,12 @@ class Application:
         if self._failure is not None:
             raise StateError("job_failed", f"reconcile: {self._failure}") from self._failure
 
+    def note(self) -> None:
+        """Leave notes for `hindsight status`."""
+        for group in self.groups:
+            if group.query is not None:
+                status.note(self.root, group.name, group.query.lastProgress, group.written)
+
     def settled(self, offset: int) -> bool:
         """Whether everything below a log offset has gone all the way."""
         return bool(settle.last(self.lake)["end_offset"] >= offset)
@@ -169,7 +172,7 @@ class Application:
 
     def _landed(self) -> int:
         """The log offset up to which the landing query has committed, whoever runs it."""
-        folders = (self.root / "_checkpoints").glob("land*")
+        folders = checkpoints(self.root).glob("land*")
         found = [progress.offsets[0] for folder in folders if (progress := checkpoint.committed(folder)) is not None]
         return max((int(offset.get("offset", 0)) for offset in found), default=0)
 
@@ -178,8 +181,10 @@ class Application:
             query = self._start(group, once=True)
             while query.isActive:
                 query.awaitTermination(1)
+                self.note()
                 progress()
             self.check()
+            self.note()
 
     def _start(self, group: Group, *, once: bool) -> StreamingQuery:
         book = DefinitionBook(self.lake, self._given)
@@ -234,6 +239,7 @@ class Application:
                     self.log.tick()
                     ticked = time.monotonic()
                 self._settle()
+                maintain(self.root, TABLES, self.settings.maintain, vacuum=False)
                 self._stopping.wait(every)
         except Exception as error:
             if not self._stopping.is_set():
@@ -258,15 +264,11 @@ class Application:
 
     def _downstream(self) -> list[tuple[Path, list[Table]]]:
         """The queries that read tables, run by whomever: checkpoint and sources."""
-        names = {folder.name for folder in (self.root / "_checkpoints").glob("*")}
         found = []
-        for chain in chains(horizon=self.settings.run.join_horizon):
-            for start, first in enumerate(chain):
-                tables = [table for table in first.streams.values() if table is not None]
-                for stop in range(len(chain), start, -1):
-                    name = "+".join(job.name for job in chain[start:stop])
-                    if name in names and tables:
-                        found.append((self.root / "_checkpoints" / name, tables))
+        for folder, chain in chains_of(checkpoints(self.root).glob("*")):
+            tables = [table for table in chain[0].streams.values() if table is not None]
+            if tables:
+                found.append((folder, tables))
         return found
 
     def _refuse_a_lost_checkpoint(self, group: Group) -> None:

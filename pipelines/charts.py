@@ -16,7 +16,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from plotly.subplots import make_subplots
 from rich.markup import escape
 from rich.table import Table
@@ -32,7 +32,7 @@ FEW_POINTS = 40
 
 
 @dataclass(frozen=True)
-class _Line:
+class Line:
     """One group's values of one metric, in order of time; `at` is the middle of the window, unknown values are NaN."""
 
     name: str
@@ -60,18 +60,21 @@ def draw(
     """Metrics over time as .png, .svg, or an .html page that needs no network: a panel a metric, a line a group.
 
     `frame`: what `metrics(…).toPandas()` gives. A band is the 95 % interval; what may still change is dashed and light.
-    Raises InputError unknown_chart (by the suffix), unknown_metric.
+    Raises InputError unknown_chart (by the suffix), unknown_metric, not_a_number (a value per class, a text).
     """
     if path.suffix not in (".png", ".svg", ".html"):
         raise InputError("unknown_chart", f"{path}: a chart is a .png, .svg or .html file, not {path.suffix!r}.")
     _need(frame, metrics)
-    panels = {metric: list(_lines(frame, metric)) for metric in metrics}
+    panels = {metric: lines_of(frame, metric) for metric in metrics}
     heading = _heading(frame) if title is None else title
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".html":
         _page(panels, heading).write_html(path, include_plotlyjs=True)
     else:
-        with rc_context({"date.converter": "concise", "timezone": "UTC", "svg.hashsalt": "hindsight"}):
+        # times in UTC; in an .svg text stays text, and ids are the same in every run
+        with rc_context(
+            {"date.converter": "concise", "timezone": "UTC", "svg.fonttype": "none", "svg.hashsalt": "hindsight"}
+        ):
             _figure(panels, heading).savefig(path, dpi=160)
     return path
 
@@ -130,35 +133,33 @@ def _heading(frame: pd.DataFrame) -> str:
     return " · ".join(part for part in same if part) or "metrics"
 
 
-def _lines(frame: pd.DataFrame, metric: str) -> Iterator[_Line]:
+def lines_of(frame: pd.DataFrame, metric: str) -> list[Line]:
+    """One line per group that has a value of the metric; a group has one colour, whatever the metric."""
+    lines = []
     groups = _groups(frame)
     naming = [name for name in groups if frame[name].nunique() > 1]
     colours = cycle(PALETTE)
     for key, rows in frame.sort_values("window_start").groupby(groups, sort=True):
-        # every group takes its colour, drawn or not: a group has one colour in all panels
         colour = next(colours)
         values = _floats(rows, metric)
         if all(math.isnan(value) for value in values):
             continue
         named = dict(zip(groups, key, strict=True))
-        yield _Line(
-            name=" · ".join(str(named[name]) or "service" for name in naming) or metric,
-            colour=colour,
-            at=[
-                _utc(start + (end - start) / 2)
-                for start, end in zip(rows["window_start"], rows["window_end"], strict=True)
-            ],
-            values=values,
-            low=_floats(rows, f"{metric}_low"),
-            high=_floats(rows, f"{metric}_high"),
-            final=[bool(final) for final in rows["final"]],
-        )
+        windows = zip(rows["window_start"], rows["window_end"], strict=True)
+        middle = [_utc(start + (end - start) / 2) for start, end in windows]
+        low, high = _floats(rows, f"{metric}_low"), _floats(rows, f"{metric}_high")
+        name = " · ".join(str(named[name]) or "service" for name in naming)
+        lines.append(Line(name, colour, middle, values, low, high, [bool(final) for final in rows["final"]]))
+    return lines
 
 
 def _floats(rows: pd.DataFrame, name: str) -> list[float]:
     if name not in rows:
         return [math.nan] * len(rows)
-    return [math.nan if pd.isna(value) else float(value) for value in rows[name]]
+    try:
+        return [math.nan if value is None else float(value) for value in rows[name]]
+    except (TypeError, ValueError) as error:
+        raise InputError("not_a_number", f'"{name}" holds no single numbers to draw; `render` shows it.') from error
 
 
 def _utc(at: Any) -> Any:
@@ -166,60 +167,51 @@ def _utc(at: Any) -> Any:
     return at.to_pydatetime().replace(tzinfo=UTC) if at.tzinfo is None else at.to_pydatetime().astimezone(UTC)
 
 
-def _figure(panels: dict[str, list[_Line]], heading: str) -> Figure:
-    height = 1.3 + 2.3 * len(panels)
+def _figure(panels: dict[str, list[Line]], heading: str) -> Figure:
+    height = 1.5 + 2.3 * len(panels)
     figure = Figure(figsize=(10, height), facecolor="white")
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for ax, (metric, lines) in zip(axes, panels.items(), strict=True):
         _panel(ax, metric, lines)
-    axes[-1].set_xlabel("middle of the window, UTC", color=MUTED, fontsize=9)
-    figure.subplots_adjust(left=0.07, right=0.98, top=1 - 0.85 / height, bottom=0.6 / height, hspace=0.24)
-    figure.text(0.07, 1 - 0.3 / height, heading, color=INK, fontsize=13, fontweight="bold", va="center")
-    _legend(figure, [line for lines in panels.values() for line in lines], 1 - 0.3 / height)
+    axes[-1].set_xlabel("middle of the window, UTC · band: 95 % interval", color=MUTED, fontsize=9)
+    figure.subplots_adjust(left=0.07, right=0.98, top=1 - 1.0 / height, bottom=0.6 / height, hspace=0.24)
+    figure.text(0.07, 1 - 0.27 / height, heading, color=INK, fontsize=13, fontweight="bold", va="center")
+    _legend(figure, [line for lines in panels.values() for line in lines], 1 - 0.57 / height)
     return figure
 
 
-def _legend(figure: Figure, lines: list[_Line], top: float) -> None:
-    """Beside the heading: the groups, where there are several, and what dashes mean, where there are any."""
-    handles = {line.name: Line2D([], [], color=line.colour, lw=2) for line in lines}
-    handles = handles if len(handles) > 1 else {}
+def _legend(figure: Figure, lines: list[Line], top: float) -> None:
+    """Under the heading: the groups, where there are several, and what dashes mean, where there are any."""
+    handles = {line.name: Line2D([], [], color=line.colour, lw=2) for line in lines if line.name}
     if not all(all(line.final) for line in lines):
         handles["may still change"] = Line2D([], [], color=MUTED, lw=1.6, ls=DASHED)
+    style: dict[str, Any] = {"frameon": False, "fontsize": 9, "labelcolor": INK, "handlelength": 1.8, "borderpad": 0}
     if handles:
-        figure.legend(
-            list(handles.values()),
-            list(handles),
-            loc="center right",
-            bbox_to_anchor=(0.985, top),
-            ncols=min(len(handles), 6),
-            frameon=False,
-            fontsize=9,
-            labelcolor=INK,
-            handlelength=1.8,
-            columnspacing=1.4,
-        )
+        where: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (0.066, top), "ncols": min(len(handles), 8)}
+        figure.legend(list(handles.values()), list(handles), **where, **style)
 
 
-def _panel(ax: Axes, metric: str, lines: list[_Line]) -> None:
+def _panel(ax: Axes, metric: str, lines: list[Line]) -> None:
     for line in lines:
         marker = "o" if len(line.at) <= FEW_POINTS else ""
+        look: dict[str, Any] = {"color": line.colour, "marker": marker, "ms": 3.5}
         ax.fill_between(line.at, line.low, line.high, color=line.colour, alpha=0.14, linewidth=0)
-        ax.plot(line.at, line.settled(), color=line.colour, lw=1.8, marker=marker, ms=3.5)
-        ax.plot(line.at, line.provisional(), color=line.colour, lw=1.6, ls=DASHED, alpha=0.55)
-    if not lines:
-        ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", va="center", color=MUTED)
-        ax.set_yticks([])
+        ax.plot(line.at, line.provisional(), lw=1.6, ls=DASHED, alpha=0.55, mfc="white", **look)
+        ax.plot(line.at, line.settled(), lw=1.8, **look)
     ax.set_title(metric, loc="left", fontsize=10, color=INK, pad=5)
     ax.grid(axis="y", color=GRID, lw=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.spines["bottom"].set_color(GRID)
     ax.tick_params(colors=MUTED, labelsize=9, length=0)
-    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_locator(MaxNLocator(5) if lines else NullLocator())
     ax.margins(x=0.01)
+    if not lines:
+        ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", va="center", color=MUTED)
+        ax.tick_params(labelbottom=False)
 
 
-def _page(panels: dict[str, list[_Line]], heading: str) -> Any:
+def _page(panels: dict[str, list[Line]], heading: str) -> Any:
     page = make_subplots(
         rows=len(panels), cols=1, shared_xaxes=True, subplot_titles=list(panels), vertical_spacing=0.09
     )
@@ -244,7 +236,7 @@ def _page(panels: dict[str, list[_Line]], heading: str) -> Any:
     return page
 
 
-def _traces(line: _Line, *, legend: bool) -> Iterator[Any]:
+def _traces(line: Line, *, legend: bool) -> Iterator[Any]:
     shared = {"x": line.at, "name": line.name, "legendgroup": line.name}
     edge = {**shared, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
     yield go.Scatter(y=line.low, **edge)

@@ -9,6 +9,8 @@ from difflib import get_close_matches
 class HindsightError(Exception):
     """An error that a person can act on: where, what was found, what was expected, what to do."""
 
+    exit_code = 1
+
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
@@ -21,17 +23,25 @@ class HindsightError(Exception):
 class ConfigError(HindsightError):
     """The settings or a model file say something that cannot be done. Mend the file."""
 
+    exit_code = 3
+
 
 class InputError(HindsightError):
     """What was handed in (a file, an argument, a record) is not what was asked for. Mend the input."""
+
+    exit_code = 2
 
 
 class MachineError(HindsightError):
     """The machine lacks something: Java, a port, a registry, disk. Mend the machine."""
 
+    exit_code = 4
+
 
 class StateError(HindsightError):
     """What lies on disk does not allow this now: a lease is held, a checkpoint is gone, a table was replaced."""
+
+    exit_code = 5
 
 
 class ContractError(HindsightError):

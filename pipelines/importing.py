@@ -1,33 +1,32 @@
 """Files into the log: block by block, resumable, and never stopped by a bad record.
 
-A record that is no event still becomes a record of the log; refine quarantines it with its reason. What lies behind us is
-written down after the append, so a crash sends at most one block again: its events have the same ids, and are duplicates.
+A record that is no event still becomes a record of the log; refine quarantines it with its reason. What lies behind an
+import is written down after the append, so a crash sends at most one block again: its events have the same ids, and are
+duplicates.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
-import msgspec
-
 from pipelines.errors import InputError, nearest
-from pipelines.mapping import Mapping as ColumnMapping
-from pipelines.mapping import load_mapping
-from pipelines.reading import Block, columns, format_of, lines, naive_times, rows
-from pipelines.records import Record, event_times, history, row_event
+from pipelines.imported import Memory
+from pipelines.mapping import Mapping, load_mapping
+from pipelines.reading import Block, Row, columns, format_of, length, lines, naive_times, rows
+from pipelines.records import OWN_TIMES, Record, reader
 
 Source = Path | Literal["-"]
 APPEND_BYTES = 32 << 20
 """The most payload of one append."""
 _MINUTE = timedelta(minutes=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Log(Protocol):
@@ -50,8 +49,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What came of one file: `records` appended now, of which `bad_rows` could not be read as rows; `resumed`: records that
-    an earlier import had appended; `blank` lines and `silent` rows (without anything to say) hold no record.
+    """What came of one file.
+
+    `records`: appended now; `resumed`: appended by an earlier import; `blank`: lines without anything; `silent`: rows
+    that say nothing, such as one whose label is not known yet.
     """
 
     file: str
@@ -59,7 +60,6 @@ class FileReport:
     resumed: int
     blank: int
     silent: int
-    bad_rows: int
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,6 @@ class ImportReport:
     @property
     def records(self) -> int:
         return sum(file.records for file in self.files)
-
-
-class _State(msgspec.Struct):
-    """What lies behind us in one file; `latest`: the greatest claimed receipt so far."""
-
-    file: str
-    position: int = 0
-    records: int = 0
-    finished: bool = False
-    latest: datetime | None = None
 
 
 def import_files(
@@ -97,138 +87,137 @@ def import_files(
 ) -> ImportReport:
     """Append the records of files (NDJSON, CSV, Parquet; "-" is NDJSON from a pipe) to the log.
 
-    `claimed`: history; each record says when it was received (`records.history`). `frontier`: it is all there is, so after
-    the last file the log asserts the next whole minute after the last receipt. `state_dir` remembers what has been done.
+    `claimed`: history; each record says when it was received (see `records.history`, `mapping.Section`). `frontier`:
+    nothing older is to come, so at the end the whole minute after the last receipt is asserted. `state_dir` remembers
+    what was done.
 
-    Raises, before anything is appended, InputError (no_files, file_missing, format_unknown, file_unreadable, column_twice,
-    column_missing, mapping_missing, time_zone_missing, frontier_not_claimed), and ConfigError for the mapping.
+    Raises, before anything is appended, InputError (no_files, file_missing, format_unknown, file_unreadable,
+    column_twice, column_missing, mapping_missing, time_zone_missing, frontier_not_claimed); ConfigError for a mapping.
     """
     if not files:
-        raise InputError("no_files", 'import: no files; expected NDJSON, CSV or Parquet files, or "-" for standard input')
+        raise InputError("no_files", 'import: no files; expected NDJSON, CSV or Parquet files, or "-" for a pipe')
     if frontier and not claimed:
         raise InputError(
-            "frontier_not_claimed", "import: a closing frontier belongs to history; without a claimed clock the log knows the time"
+            "frontier_not_claimed",
+            "import: a closing frontier belongs to history; without a claimed clock the log itself knows the time",
         )
     chosen = load_mapping(mapping) if mapping else None
-    for file in files:
-        _check(file, chosen)
-    work = [_Work(file, log, chosen, claimed, state_dir, progress) for file in files]
-    with ExitStack() as stack:
-        reports = tuple(one.run(stdin or sys.stdin.buffer, stack) for one in work)
-    latest = max((one.state.latest for one in work if one.state.latest), default=None)
+    forms = [_checked(file, chosen) for file in files]
+    reports, latest = [], None
+    for file, form in zip(files, forms, strict=True):
+        memory = Memory(None if file == "-" else state_dir / f"{_identity(file, chosen, claimed)}.json", str(file))
+        with _blocks(file, form, chosen, memory.position, stdin) as blocks:
+            records = _told(blocks, reader(form, chosen, claimed))
+            reports.append(_import(records, log, memory, claimed=claimed, tell=_teller(file, progress)))
+        latest = max(filter(None, (latest, memory.latest)), default=None)
     if not frontier or latest is None:
-        return ImportReport(reports, None)
-    closing = latest - (latest - datetime(1970, 1, 1, tzinfo=UTC)) % _MINUTE + _MINUTE
+        return ImportReport(tuple(reports), None)
+    closing = latest - (latest - _EPOCH) % _MINUTE + _MINUTE
     log.assert_frontier(closing)
-    return ImportReport(reports, closing)
+    return ImportReport(tuple(reports), closing)
 
 
-class _Work:
-    """The import of one file."""
+def _told(
+    blocks: Iterator[Block], read: Callable[[bytes | Row], list[Record]]
+) -> Iterator[tuple[Block, list[list[Record]]]]:
+    """Blocks, and the records of each of their lines or rows."""
+    for block in blocks:
+        yield block, [read(item) for item in block.items]
 
-    def __init__(
-        self,
-        file: Source,
-        log: Log,
-        mapping: ColumnMapping | None,
-        claimed: bool,
-        state_dir: Path,
-        progress: Callable[[Progress], None] | None,
-    ) -> None:
-        self.file, self.log, self.mapping, self.claimed, self.progress = file, log, mapping, claimed, progress
-        self.state_path = None if file == "-" else state_dir / f"{_identity(file, mapping, claimed)}.json"
-        self.state = _remembered(self.state_path) or _State(str(file))
-        self.silent = self.bad_rows = 0
 
-    def run(self, stdin: BinaryIO, stack: ExitStack) -> FileReport:
-        before, blank = self.state.records, 0
-        if not self.state.finished:
-            for block in self._blocks(stdin, stack):
-                blank += block.blank
-                self._append([record for item in block.items for record in self._records(item)])
-                self.state.position = block.position
-                self._remember()
-            self.state.finished = True
-            self._remember()
-        return FileReport(str(self.file), self.state.records - before, before, blank, self.silent, self.bad_rows)
+def _import(
+    told: Iterator[tuple[Block, list[list[Record]]]],
+    log: Log,
+    memory: Memory,
+    *,
+    claimed: bool,
+    tell: Callable[[Memory], None],
+) -> FileReport:
+    """Append blocks, and write down after each what lies behind."""
+    before, blank, silent = memory.records, 0, 0
+    if not memory.finished:
+        for block, found in told:
+            blank += block.blank
+            silent += sum(not records for records in found)
+            memory.records += _append(log, [record for records in found for record in records], memory, claimed)
+            memory.position = block.position
+            memory.write()
+            tell(memory)
+        memory.finished = True
+        memory.write()
+    return FileReport(memory.file, memory.records - before, before, blank, silent)
 
-    def _blocks(self, stdin: BinaryIO, stack: ExitStack) -> Iterator[Block]:
-        if self.file == "-":
-            return lines(stdin, 0)
-        if format_of(self.file) == "ndjson":
-            stream = stack.enter_context(self.file.open("rb"))
-            stream.seek(self.state.position)
-            return lines(stream, self.state.position)
-        delimiter = self.mapping.delimiter if self.mapping else ","
-        wanted = self.mapping.columns if self.mapping else columns(self.file)
-        return rows(self.file, wanted, self.state.position, delimiter)
 
-    def _records(self, item: bytes | Mapping[str, object]) -> list[Record]:
-        """The records of a line or a row."""
-        row = item if self.mapping or not isinstance(item, bytes) else None
-        if isinstance(row, bytes):
-            row = _document(row) if self.file == "-" or format_of(self.file) == "ndjson" else None
-            if row is None:
-                self.bad_rows += 1
-                return [(item, None)] if isinstance(item, bytes) else []
-        if row is None:
-            return [history(item) if self.claimed else (item, None)] if isinstance(item, bytes) else []
-        found = self.mapping.events(row) if self.mapping else [row_event(row)]
-        self.silent += not found
-        return found
-
-    def _append(self, records: list[Record]) -> None:
-        """Append records; one that does not say when it was received came with the one before it."""
-        start = size = 0
-        for end, (payload, _) in enumerate(records, 1):
-            size += len(payload)
-            if size >= APPEND_BYTES or end == len(records):
-                self._append_some(records[start:end])
-                start, size = end, 0
-
-    def _append_some(self, records: list[Record]) -> None:
-        payloads = [payload for payload, _ in records]
-        if not self.claimed:
-            self.log.append(payloads)
+def _append(log: Log, records: list[Record], memory: Memory, claimed: bool) -> int:
+    """Append records; one that does not say when it was received came with the one before it."""
+    start = size = 0
+    for end, (payload, _) in enumerate(records, 1):
+        size += len(payload)
+        if size < APPEND_BYTES and end < len(records):
+            continue
+        payloads = [payload for payload, _ in records[start:end]]
+        if claimed:
+            times = [memory.receipt(at) for _, at in records[start:end]]
+            log.append(payloads, times)
         else:
-            times, last = [], self.state.latest or datetime(1970, 1, 1, tzinfo=UTC)
-            for _, at in records:
-                last = at or last
-                times.append(last)
-            self.log.append(payloads, times)
-            self.state.latest = max([*times, *([self.state.latest] if self.state.latest else [])])
-        self.state.records += len(records)
-
-    def _remember(self) -> None:
-        if self.progress:
-            total = None if self.file == "-" else _length(self.file)
-            self.progress(Progress(str(self.file), self.state.records, self.state.position, total))
-        if self.state_path:
-            self.state_path.parent.mkdir(parents=True, exist_ok=True)
-            beside = self.state_path.with_suffix(f".{os.getpid()}")
-            beside.write_bytes(msgspec.json.encode(self.state))
-            beside.replace(self.state_path)
+            log.append(payloads)
+        start, size = end, 0
+    return len(records)
 
 
-def _check(file: Source, mapping: ColumnMapping | None) -> None:
-    """Whether a file can be imported at all."""
+@contextmanager
+def _blocks(
+    file: Source, form: str, mapping: Mapping | None, position: int, stdin: BinaryIO | None
+) -> Iterator[Iterator[Block]]:
+    """The blocks of a file from a position on."""
+    if file == "-":
+        yield lines(stdin or sys.stdin.buffer, 0)
+    elif form == "ndjson":
+        with file.open("rb") as stream:
+            stream.seek(position)
+            yield lines(stream, position)
+    else:
+        wanted = mapping.columns if mapping else columns(file)
+        yield rows(file, wanted, position, mapping.delimiter if mapping else ",")
+
+
+def _teller(file: Source, progress: Callable[[Progress], None] | None) -> Callable[[Memory], None]:
+    total = None if file == "-" else length(file)
+
+    def tell(memory: Memory) -> None:
+        if progress:
+            progress(Progress(memory.file, memory.records, memory.position, total))
+
+    return tell
+
+
+def _identity(file: Path, mapping: Mapping | None, claimed: bool) -> str:
+    """The same file with the same content, read in the same way: by path, size, time of change, mapping and clock."""
+    facts = file.stat()
+    parts = (str(file.resolve()), facts.st_size, facts.st_mtime_ns, mapping.digest if mapping else "", claimed)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def _checked(file: Source, mapping: Mapping | None) -> str:
+    """The format of a file that can be imported."""
     form = "ndjson" if file == "-" else format_of(file)
     if file == "-" or form == "ndjson":
-        return
+        return form
     if mapping is None:
         if form == "csv":
             raise InputError(
                 "mapping_missing",
-                f"{file}: a CSV file needs a column mapping; `hindsight model init NAME --from {file}` writes one to start from",
+                f"{file}: a CSV file needs a column mapping; `hindsight model init NAME --from {file}` writes one",
             )
-        naive = sorted(set(naive_times(file)) & {*event_times(), "received_at"})
+        naive = sorted(set(naive_times(file)) & {*OWN_TIMES, "received_at"})
         if naive:
             raise InputError(
                 "time_zone_missing",
-                f"{file}: the times in {', '.join(naive)} do not say of which zone; expected a mapping with source.time_zone",
+                f"{file}: times without a zone in {', '.join(naive)}; expected a mapping with source.time_zone",
             )
-        return
+        return form
     found = columns(file, mapping.delimiter)
     missing = [f'"{name}"{nearest(name, found)}' for name in mapping.columns if name not in found]
     if missing:
         raise InputError("column_missing", f"{file}: no column {', '.join(missing)}; it has {', '.join(found)}")
+    return form

@@ -84,25 +84,45 @@ class Mapping:
         return list(found)
 
     def events(self, row: Row) -> list[tuple[bytes, datetime | None]]:
-        """The events of a row, and when each was received; feedback only where there is a value. See `encoded`."""
-        return [self._event(section, row) for section in self.sections if self._speaks(section, row)]
+        """The events of a row, and when each was received; feedback only where there is a value.
+
+        Where no column is the id, the content is: the same row is the same event. Feedback that names no request,
+        session or subject is about the row's own inference.
+        """
+        found: list[tuple[bytes, datetime | None]] = []
+        request: str | None = None
+        for section in self.sections:
+            if not self._speaks(section, row):
+                continue
+            event = self._event(section, row)
+            if (
+                section.kind == "feedback"
+                and request
+                and not {"request_id", "session", "subject"} & set(section.fields)
+            ):
+                event["request_id"] = request
+            if _ID[section.kind] not in section.fields:
+                event[_ID[section.kind]] = "row-" + hashlib.sha256(encoded(event)).hexdigest()[:32]
+            request = request or event.get("request_id")
+            found.append((encoded(event), self._received(section, row)))
+        return found
 
     def _speaks(self, section: Section, row: Row) -> bool:
         value = section.fields.get("value")
         return section.kind != "feedback" or value is None or self._read(value, row) is not None
 
-    def _event(self, section: Section, row: Row) -> tuple[bytes, datetime | None]:
+    def _event(self, section: Section, row: Row) -> dict[str, Any]:
         event: dict[str, Any] = {"kind": section.kind}
         for name, field in section.fields.items():
             event[name] = self._read(field, row)
         for name, table in section.tables.items():
             values = {key: self._read(field, row) for key, field in table.items()}
             event[name] = {key: value for key, value in values.items() if value is not None} or None
-        event = {name: value for name, value in event.items() if value is not None}
-        if _ID[section.kind] not in section.fields:
-            event[_ID[section.kind]] = "row-" + hashlib.sha256(encoded(event)).hexdigest()[:32]
+        return {name: value for name, value in event.items() if value is not None}
+
+    def _received(self, section: Section, row: Row) -> datetime | None:
         times = (instant(self._found(field, row), self.zone, field.reading) for field in section.received)
-        return encoded(event), next((at for at in times if at is not None), None)
+        return next((at for at in times if at is not None), None)
 
     def _found(self, field: Field, row: Row) -> Any:
         """What a row holds for a field; None for an empty cell."""

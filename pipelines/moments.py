@@ -23,7 +23,7 @@ def instant(value: Any, zone: tzinfo | None = None, epoch: str | None = None) ->
     """The point in time that a value means, in UTC; None where it means none.
 
     A time without offset is one of `zone` (the first, in an hour that occurs twice), and none without a zone. A number,
-    or a text of digits, counts `epoch` (a name of EPOCHS) since 1970, and is no time without it. A date is its midnight.
+    or a text of digits, counts `epoch` (a name of EPOCHS) since 1970, and is no time without it. A date is a midnight.
     """
     try:
         if isinstance(value, str) and not (epoch and _DIGITS.fullmatch(value)):

@@ -84,6 +84,14 @@ def columns(path: Path, delimiter: str = ",") -> list[str]:
     return list(names)
 
 
+def length(path: Path) -> int:
+    """What the last block's position will be: bytes, or rows of a Parquet file."""
+    if format_of(path) != "parquet":
+        return path.stat().st_size
+    with _readable(path):
+        return int(parquet.read_metadata(path).num_rows)
+
+
 def naive_times(path: Path) -> list[str]:
     """The columns of a Parquet file that hold times without saying of which zone."""
     with _readable(path):

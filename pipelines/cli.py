@@ -1,0 +1,157 @@
+"""The command `hindsight`: what can be asked, and how a mistake is told. What a command does is in `commands.py`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines import commands
+from pipelines.errors import HindsightError
+from pipelines.jobs import NAMES
+
+DESCRIPTION = "Hindsight, the feedback lakehouse: inference logs and late feedback become exact, revisable quality metrics."
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its options and an example."""
+    top = argparse.ArgumentParser(
+        prog="hindsight",
+        description=DESCRIPTION,
+        epilog="example: hindsight demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.set_defaults(run=None, json=False)
+    known = top.add_subparsers(metavar="COMMAND", title="commands")
+    _demo(_command(known, "demo", commands.demo, "judge a model of January on the real flights of 2013", "hindsight demo --days 7"))
+    _run(_command(known, "run", commands.run, "start the jobs, until Ctrl-C", "hindsight run --once"))
+    _command(known, "status", commands.status, "how every job stands", "hindsight status --json")
+    _metrics(
+        _command(
+            known,
+            "metrics",
+            commands.metrics,
+            "how good is it: metrics by window and segment, as of any time",
+            "hindsight metrics --model arrival_delay --label late --every '1 day' --by origin --plot auc.png",
+        )
+    )
+    _verify(_command(known, "verify", commands.verify, "compute everything again from the log, and compare", "hindsight verify"))
+    _maintain(
+        _command(known, "maintain", commands.maintain, "compact small files, checkpoint table logs", "hindsight maintain --dry-run")
+    )
+    _import(
+        _command(
+            known,
+            "import",
+            commands.import_,
+            "append files (NDJSON, CSV, Parquet, or - for stdin) to the log",
+            "hindsight import history.parquet --mapping conf/models/churn.import.toml --claimed --frontier",
+        )
+    )
+    _schema(_command(known, "schema", commands.schema, "the JSON Schema of an event", "hindsight schema inference"))
+    _model(_command(known, "model", commands.model, "model files", "hindsight model init churn --from predictions.csv"))
+    _command(known, "doctor", commands.doctor, "check Java, jars, ports, disk, leases", "hindsight doctor")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Exit codes: 0 done, 1 a check failed, 2 wrong usage or input, 3 settings, 4 machine, 5 state of the lake."""
+    top = parser()
+    asked = top.parse_args(arguments)
+    if asked.run is None:
+        top.print_help()
+        return 2
+    try:
+        return int(asked.run(asked))
+    except HindsightError as error:
+        if asked.json:
+            print(json.dumps({"error": error.code, "message": error.message}))
+        print(f"hindsight: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("hindsight: stopped", file=sys.stderr)
+        return 130
+
+
+def _command(
+    known: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: object, meaning: str, example: str
+) -> argparse.ArgumentParser:
+    command = known.add_parser(name, help=meaning, description=meaning, epilog=f"example: {example}")
+    command.set_defaults(run=run)
+    command.add_argument("--lake", type=Path, metavar="DIR", help="folder of the lake (settings: lake.path)")
+    command.add_argument("--conf", type=Path, metavar="DIR", help="folder of settings.toml and models/")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    return command
+
+
+def _demo(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--days", type=int, default=28, metavar="N", help="days of 2013 to replay, 1 to 351 (28)")
+    command.add_argument("--speed", type=_positive, metavar="X", help="pace, in times that of 2013 (as fast as possible)")
+    command.add_argument("--keep", type=Path, metavar="DIR", help="lay the lake there (./demo)")
+
+
+def _run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("jobs", nargs="*", metavar="JOB", help=f"which jobs: {', '.join(NAMES)} (all)")
+    command.add_argument("--once", action="store_true", help="process what is there and stop")
+
+
+def _metrics(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", help="one model (all)")
+    command.add_argument("--label", help='one label (all); "" for the service itself')
+    command.add_argument("--every", default="1 hour", help="width of a window: '15 minutes', '1 day', '7 days' (1 hour)")
+    command.add_argument("--sliding", metavar="WIDTH", help="windows of this width, one starting every --every")
+    command.add_argument("--by", action="append", default=[], metavar="FIELD", help="version, or a segment; again for more")
+    command.add_argument("--as-of", type=instant, metavar="TIME", help="what could be known then (the frontier)")
+    command.add_argument("--start", type=instant, metavar="TIME", help="only windows from then on")
+    command.add_argument("--end", type=instant, metavar="TIME", help="only windows up to then")
+    command.add_argument("--mature", action="store_true", help="count silence past the attribution window")
+    command.add_argument("--definition", metavar="HASH", help="an earlier definition (the newest)")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="draw it too: .png, .svg or .html")
+    command.add_argument("--metric", action="append", default=[], metavar="NAME", help="which columns; again for more")
+
+
+def _verify(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--as-of", type=instant, action="append", metavar="TIME", help="compare as of then too; again for more")
+
+
+def _maintain(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--dry-run", action="store_true", help="say what would be done")
+
+
+def _import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("files", nargs="+", metavar="FILE", help="files, or - for NDJSON on standard input")
+    command.add_argument("--mapping", type=Path, metavar="FILE", help="which columns are which fields: NAME.import.toml")
+    command.add_argument("--claimed", action="store_true", help="history: each record says when it was received")
+    command.add_argument("--frontier", action="store_true", help="with --claimed: nothing older is to come")
+
+
+def _schema(command: argparse.ArgumentParser) -> None:
+    command.add_argument("kind", choices=("inference", "feedback", "control"), help="kind of event")
+
+
+def _model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("action", choices=("init",), help="init: write a model file and a mapping from a file of yours")
+    command.add_argument("name", metavar="NAME", help="name of the model")
+    command.add_argument("--from", dest="source", type=Path, required=True, metavar="FILE", help="CSV, Parquet or NDJSON")
+
+
+def instant(text: str) -> datetime:
+    """A time of ISO 8601; without an offset it is UTC."""
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; expected ISO 8601, such as 2013-01-25T00:00Z") from error
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no pace; expected a number above 0, such as 3600 for an hour a second")
+    return value

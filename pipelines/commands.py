@@ -1,0 +1,247 @@
+"""What each command does: read the settings, call the one function that does it, print the answer as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipelines import leases, view
+from pipelines import settings as configuration
+from pipelines.errors import StateError
+from pipelines.jobs import NAMES
+from pipelines.paths import log_path
+from pipelines.settings import Settings
+
+out = Console()
+told = Console(stderr=True)
+
+
+def demo(asked: Namespace) -> int:
+    from pipelines.demo.show import show
+
+    folder = asked.keep or asked.lake or Path("demo")
+    settings = configuration.load(asked.conf, lake_path=folder, run_reconcile_every="3 seconds")
+    return show(settings, days=asked.days, speed=asked.speed, console=told if asked.json else out)
+
+
+def run(asked: Namespace) -> int:
+    from pipelines import session
+    from pipelines.app import Application
+    from pipelines.models import load_models
+    from pipelines.status import status as status_of
+
+    settings = _settings(asked)
+    definitions = load_models(settings.conf / settings.models.directory)
+    with _stoppable() as stop:
+        spark = session.build(settings)
+        try:
+            with (
+                Application(settings, spark, jobs=asked.jobs, definitions=definitions) as app,
+                Live(console=told, refresh_per_second=4) as live,
+            ):
+
+                def show() -> None:
+                    if stop.is_set():
+                        raise KeyboardInterrupt
+                    live.update(view.jobs(status_of(app.root), title=f"{app.root}: Ctrl-C stops"))
+
+                if asked.once:
+                    app.drain(show)
+                else:
+                    app.start()
+                    while not stop.wait(settings.run.status_every.total_seconds()):
+                        app.check()
+                        app.note()
+                        show()
+        finally:
+            spark.stop()
+    return status(asked) if asked.once else 0
+
+
+def status(asked: Namespace) -> int:
+    from pipelines.status import status as status_of
+
+    found = status_of(_settings(asked).lake.path.resolve())
+    _answer(asked, found.to_dict(), lambda: view.jobs(found))
+    return 0
+
+
+def metrics(asked: Namespace) -> int:
+    from pipelines import charts, session
+    from pipelines.metrics import metrics as ask
+
+    settings = _settings(asked)
+    spark = session.build(settings)
+    try:
+        frame = ask(
+            spark,
+            lake=settings.lake.path.resolve(),
+            model=asked.model,
+            label=asked.label,
+            every=asked.every,
+            sliding=asked.sliding,
+            by=asked.by,
+            as_of=asked.as_of,
+            mature=asked.mature,
+            definition=asked.definition,
+            start=asked.start,
+            end=asked.end,
+        ).toPandas()
+    finally:
+        spark.stop()
+    wanted = asked.metric or charts.columns_of(frame)
+    _answer(asked, lambda: json.loads(frame.to_json(orient="records", date_format="iso")), lambda: charts.render(frame, wanted))
+    if asked.plot:
+        drawn = [name for name in asked.metric or ("auc", "coverage") if name in frame.columns]
+        told.print(f"drawn: {charts.draw(frame, asked.plot, metrics=drawn)}")
+    return 0
+
+
+def verify(asked: Namespace) -> int:
+    from pipelines.verify import verify as prove
+
+    lake = _lake(asked)
+    with _bar() as bar:
+        task = bar.add_task("verify", total=1.0)
+        report = prove(lake, as_of=asked.as_of, progress=lambda step, share: bar.update(task, description=step, completed=share))
+    if not asked.json:
+        for difference in report.examples:
+            out.print(difference.to_dict())
+    _answer(asked, report.to_dict(), lambda: view.proof(report))
+    return 0 if report.ok else 1
+
+
+def maintain(asked: Namespace) -> int:
+    from pipelines.app import TABLES
+    from pipelines.maintain import maintain as keep
+
+    settings, lake = _settings(asked), _lake(asked)
+    with leases.hold_by_process(lake, NAMES, "maintain"), told.status("maintain") as shown:
+        done = keep(lake, TABLES, settings.maintain, vacuum=True, dry_run=asked.dry_run, progress=shown.update)
+    table = Table(title="would be done" if asked.dry_run else "done", header_style="bold")
+    for name in ("table", "partitions compacted", "files before", "files after", "log checkpoints", "files deleted"):
+        table.add_column(name, justify="left" if name == "table" else "right")
+    for one in done:
+        table.add_row(*(str(value) for value in asdict(one).values()))
+    _answer(asked, [asdict(one) for one in done], lambda: table)
+    return 0
+
+
+def import_(asked: Namespace) -> int:
+    from pipelines.importing import import_files
+    from pipelines.log import EmbeddedLog
+
+    settings = _settings(asked)
+    lake = settings.lake.path.resolve()
+    log = EmbeddedLog(log_path(lake), durable=settings.log.fsync)
+    try:
+        with _bar() as bar:
+            tasks: dict[str, Any] = {}
+
+            def tell(progress: Any) -> None:
+                if progress.file not in tasks:
+                    tasks[progress.file] = bar.add_task(Path(progress.file).name, total=progress.total)
+                bar.update(tasks[progress.file], completed=progress.done)
+
+            report = import_files(
+                [file if file == "-" else Path(file) for file in asked.files],
+                log,
+                state_dir=lake / "_imports",
+                mapping=asked.mapping,
+                claimed=asked.claimed,
+                frontier=asked.frontier,
+                progress=tell,
+                stdin=sys.stdin.buffer,
+            )
+    finally:
+        log.close()
+    table = Table(header_style="bold")
+    for name in ("file", "records", "resumed", "blank", "silent"):
+        table.add_column(name, justify="left" if name == "file" else "right")
+    for file in report.files:
+        table.add_row(*(str(value) for value in asdict(file).values()))
+    _answer(asked, json.loads(json.dumps(asdict(report), default=str)), lambda: table)
+    return 0
+
+
+def schema(asked: Namespace) -> int:
+    from pipelines.schema import json_schema
+
+    print(json.dumps(json_schema(asked.kind), indent=2))
+    return 0
+
+
+def model(asked: Namespace) -> int:
+    from pipelines.onboarding import init_model
+
+    settings = _settings(asked)
+    written = init_model(asked.name, asked.source, settings.conf)
+    _answer(asked, [str(path) for path in written], lambda: "\n".join(f"written: {path}" for path in written))
+    return 0
+
+
+def doctor(asked: Namespace) -> int:
+    from pipelines.doctor import checks
+
+    done = checks(_settings(asked))
+    table = Table(header_style="bold")
+    for name in ("check", "ok", "found"):
+        table.add_column(name)
+    for check in done:
+        table.add_row(check.name, "yes" if check.ok else "NO", check.found)
+    _answer(asked, [asdict(check) for check in done], lambda: table)
+    for check in done:
+        if not check.ok and not asked.json:
+            out.print(f"{check.name}: {check.advice}")
+    return 0 if all(check.ok for check in done) else 1
+
+
+def _settings(asked: Namespace) -> Settings:
+    return configuration.load(asked.conf, lake_path=asked.lake)
+
+
+def _lake(asked: Namespace) -> Path:
+    """The folder of a lake that is there."""
+    lake = _settings(asked).lake.path.resolve()
+    if not log_path(lake).exists():
+        raise StateError("no_lake", f"{lake}: there is no lake here; `hindsight run` makes one, --lake names another")
+    return lake
+
+
+def _answer(asked: Namespace, value: Any, shown: Callable[[], Any]) -> None:
+    """Print an answer: JSON on request, else what a person reads."""
+    if asked.json:
+        print(json.dumps(value() if callable(value) else value, indent=2))
+    else:
+        out.print(shown())
+
+
+@contextmanager
+def _stoppable() -> Iterator[Event]:
+    """An event that Ctrl-C or a polite kill sets, so that the end is orderly."""
+    stop = Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=told
+    )

@@ -1,0 +1,184 @@
+"""The demo: a model fitted in January is judged on the flights that followed, and every number is proved."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from shutil import rmtree
+
+import pandas as pd
+from pyspark.sql import SparkSession
+from rich.console import Console
+from rich.live import Live
+
+from pipelines import charts, session, view
+from pipelines.app import Application
+from pipelines.demo.events import START, replay
+from pipelines.demo.mischief import Mischief
+from pipelines.errors import InputError
+from pipelines.log import EmbeddedLog
+from pipelines.metrics import metrics
+from pipelines.models import load_model
+from pipelines.settings import Settings
+from pipelines.status import LakeStatus, status
+from pipelines.verify import Report, verify
+
+MODEL = "arrival_delay"
+MARK = "hindsight-demo"
+"""A file of this name says that a folder is a demo's and may be replaced."""
+WHOLE = "520 weeks"
+"""A window that holds all of 2013."""
+SHOWN = (
+    *("n", "coverage", "accuracy", "precision", "recall", "f1", "auc", "brier", "base_rate"),
+    *("latency_ms_p50", "latency_ms_p95", "latency_ms_p99"),
+)
+
+
+@dataclass
+class Feed:
+    """What has been sent so far."""
+
+    sent: Mischief = field(default_factory=Mischief)
+    done: bool = False
+    failure: BaseException | None = None
+
+
+def prepare(folder: Path) -> None:
+    """An empty folder for the demo. Raises InputError `folder_in_use` where something else lies there."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise InputError(
+                "folder_in_use", f"{folder}: this folder holds something else; name an empty one with --keep, or move it away"
+            )
+        rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+
+
+def show(settings: Settings, *, days: int, speed: float | None, console: Console) -> int:
+    """Run the demo in the lake of the settings; the exit code: 0 where the proof holds, 1 otherwise."""
+    folder = settings.lake.path.resolve()
+    prepare(folder)
+    started = time.monotonic()
+    console.print(f"Fitting a model on the flights of 1 to 14 January 2013, then replaying {days} days that followed.")
+    spark = session.build(settings, app="hindsight-demo")
+    try:
+        feed = _run(settings, spark, days, speed, console)
+        _tell_found(console, feed.sent, status(folder))
+        _tell_metrics(console, spark, folder)
+    finally:
+        spark.stop()
+    report = _prove(console, folder)
+    _tell_next(console, folder)
+    console.print(f"{time.monotonic() - started:.0f} seconds in all.")
+    console.print(view.proof(report), style="bold green" if report.ok else "bold red")
+    return 0 if report.ok else 1
+
+
+def _run(settings: Settings, spark: SparkSession, days: int, speed: float | None, console: Console) -> Feed:
+    """All jobs, fed while they run, until everything that was sent has gone all the way."""
+    feed = Feed()
+    definitions = load_model(settings.conf / settings.models.directory / f"{MODEL}.toml")
+    with Application(settings, spark, definitions=definitions) as app:
+        app.start()
+        feeder = threading.Thread(target=_feed, args=(feed, app.log.path, days, speed), daemon=True)
+        feeder.start()
+        every = settings.run.status_every.total_seconds()
+        with Live(console=console, refresh_per_second=4, transient=not console.is_terminal) as live:
+            while not (feed.done and app.settled(app.log.end())):
+                app.check()
+                if feed.failure is not None:
+                    raise feed.failure
+                app.note()
+                live.update(view.jobs(status(app.root), title="The jobs, live", told=_told(feed)))
+                time.sleep(every)
+            app.note()
+            live.update(view.jobs(status(app.root), title="The jobs, live", told=_told(feed)))
+    return feed
+
+
+def _told(feed: Feed) -> str:
+    sent = feed.sent
+    state = "all sent, processing the rest" if feed.done else "sending"
+    return f"{state}: {sent.records:,} records, {sent.inferences:,} predictions, {sent.labels:,} arrivals"
+
+
+def _feed(feed: Feed, log_path: Path, days: int, speed: float | None) -> None:
+    """Append the replay, hour by hour, at `speed` times the pace of 2013, or as fast as it can be made."""
+    log = EmbeddedLog(log_path)
+    began = time.monotonic()
+    try:
+        for batch in replay(days):
+            if batch.payloads:
+                log.append(batch.payloads, batch.received_at)
+            log.assert_frontier(batch.frontier)
+            feed.sent += batch.sent
+            if speed:
+                due = (batch.frontier - START) / timedelta(seconds=1) / speed
+                time.sleep(max(0.0, began + due - time.monotonic()))
+        feed.done = True
+    except Exception as error:
+        feed.failure = error
+    finally:
+        log.close()
+
+
+def _tell_found(console: Console, sent: Mischief, found: LakeStatus) -> None:
+    wrong = sent.broken + sent.conflicts
+    console.print(
+        f"\nOn the way {sent.duplicates:,} events were sent twice (found {found.duplicates:,}), {wrong:,} broken or contradicting "
+        f"(quarantined {found.quarantined:,}), {sent.orphans:,} about nothing (orphans {found.orphans:,} entries); "
+        f"{sent.out_of_order:,} labels came before their prediction, {sent.late:,} late, {sent.corrected:,} were corrected, "
+        f"{sent.withdrawn:,} withdrawn, and {sent.unanswered:,} flights never arrived."
+    )
+
+
+def _tell_metrics(console: Console, spark: SparkSession, folder: Path) -> None:
+    def ask(every: str, by: tuple[str, ...] = ()) -> pd.DataFrame:
+        quality = metrics(spark, lake=folder, model=MODEL, label="late", every=every, by=by).toPandas()
+        service = metrics(spark, lake=folder, model=MODEL, label="", every=every, by=by).toPandas()
+        keys = [*by, "window_start", "window_end"]
+        latency = [name for name in service.columns if name.startswith("latency_ms_p")]
+        return quality.drop(columns=[c for c in latency if c in quality], errors="ignore").merge(
+            service[[*keys, *latency]], on=keys, how="left"
+        )
+
+    weekly, origins = ask("7 days"), ask(WHOLE, ("origin",))
+    for title, frame in (("By week", weekly), ("By origin", origins)):
+        table = charts.render(frame, [name for name in SHOWN if name in frame.columns])
+        table.title = title
+        console.print(table)
+    daily = metrics(spark, lake=folder, model=MODEL, label="late", every="1 day", sliding="7 days").toPandas()
+    picture = folder / "auc_and_coverage.png"
+    charts.draw(daily, picture, metrics=("auc", "coverage"), title="Arrival delay: a model of January, judged week by week")
+    console.print(f"A picture of AUC and coverage over time: {picture}")
+
+
+def _prove(console: Console, folder: Path) -> Report:
+    with console.status("verify: computing everything again from the log …") as shown:
+
+        def tell(step: str, share: float) -> None:
+            shown.update(f"verify: {step} {share:.0%}")
+
+        report = verify(folder, progress=tell)
+    for difference in report.examples:
+        console.print(difference.to_dict())
+    return report
+
+
+def _tell_next(console: Console, folder: Path) -> None:
+    ask = f"hindsight metrics --lake {folder} --model {MODEL} --label late"
+    lines = (
+        "",
+        f"Everything lies in {folder}: bronze/, silver/, gold/ (Delta tables), _log/ (the log), _checkpoints/.",
+        "Try next:",
+        f"  {ask} --every '1 day' --by origin",
+        f"  {ask} --every '7 days' --as-of 2013-01-25T00:00Z",
+        f"  hindsight status --lake {folder}",
+        f"  hindsight verify --lake {folder}",
+    )
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)

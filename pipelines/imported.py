@@ -1,0 +1,51 @@
+"""What an import has behind it in one file."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.moments import instant, rfc3339
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BEYOND = 2200
+"""A receipt after this year is a mistake; believing it would end all time that comes before."""
+
+
+class Memory:
+    """What lies behind us in one file; kept on disk where there is a path. `latest` is the greatest claimed receipt."""
+
+    def __init__(self, path: Path | None, file: str) -> None:
+        self.path, self.file = path, file
+        self.position, self.records, self.finished = 0, 0, False
+        self.latest: datetime | None = None
+        self._last = _EPOCH
+        if path and path.is_file():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            self.position, self.records, self.finished = kept["position"], kept["records"], kept["finished"]
+            self.latest = instant(kept["latest"])
+            self._last = self.latest or _EPOCH
+
+    def receipt(self, at: datetime | None) -> datetime:
+        """When a record was received; without its own word, when the one before it was."""
+        if at and at.year < _BEYOND:
+            self._last = at
+            self.latest = max(at, self.latest or at)
+        return self._last
+
+    def write(self) -> None:
+        if self.path is None:
+            return
+        kept = {
+            "file": self.file,
+            "position": self.position,
+            "records": self.records,
+            "finished": self.finished,
+            "latest": rfc3339(self.latest) if self.latest else None,
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.path.with_suffix(f".{os.getpid()}")
+        beside.write_text(json.dumps(kept), encoding="utf-8")
+        beside.replace(self.path)

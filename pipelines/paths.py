@@ -1,0 +1,37 @@
+"""Where things lie under the folder of a lake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from pipelines.contract import Table
+from pipelines.job import Chain
+from pipelines.jobs import chains
+
+
+def log_path(root: Path) -> Path:
+    """The embedded log."""
+    return root / "_log" / "log.sqlite"
+
+
+def checkpoints(root: Path) -> Path:
+    """The folder of checkpoints, one per query."""
+    return root / "_checkpoints"
+
+
+def table_path(root: Path, table: Table) -> Path:
+    """A table's folder."""
+    return root.joinpath(*table.name.split("."))
+
+
+def chains_of(folders: Iterable[Path]) -> Iterator[tuple[Path, Chain]]:
+    """Which jobs each checkpoint folder belongs to: it is named after them. In the order of the flow."""
+    by_name = {folder.name: folder for folder in folders}
+    for chain in chains(horizon=timedelta(days=1)):
+        for start in range(len(chain)):
+            for end in range(len(chain), start, -1):
+                name = "+".join(job.name for job in chain[start:end])
+                if name in by_name:
+                    yield by_name[name], chain[start:end]

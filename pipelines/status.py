@@ -1,0 +1,205 @@
+"""How every job stands, read from disk alone: log, checkpoints, tables, and the notes that a running application leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from pipelines import checkpoint, leases
+from pipelines.contract import Table
+from pipelines.errors import StateError
+from pipelines.gold.tables import FRONTIERS
+from pipelines.jobs import NAMES, RECONCILE
+from pipelines.log import EmbeddedLog
+from pipelines.paths import chains_of, log_path, table_path
+from pipelines.silver.tables import DUPLICATES, ORPHANS, QUARANTINE
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One job. Rates are rows a second over the last batch; lag is what waits in its source, and for how long it has waited.
+
+    A job of a chain shares batch, rate, lag, watermark and state with its chain.
+    """
+
+    job: str
+    running: bool
+    batch: int | None
+    rate: float | None
+    lag_events: int
+    lag_seconds: float
+    watermark: datetime | None
+    state_rows: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class LakeStatus:
+    """All jobs, and how far the lake is."""
+
+    lake: Path
+    log_end: int
+    frontier: datetime | None
+    quarantined: int
+    duplicates: int
+    orphans: int
+    jobs: tuple[JobStatus, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return plain
+
+
+def status(root: Path) -> LakeStatus:
+    """The state of a lake. Raises StateError `no_lake`."""
+    if not log_path(root).exists():
+        raise StateError("no_lake", f"{root}: there is no lake here; `hindsight run` makes one, --lake names another")
+    log = EmbeddedLog(log_path(root))
+    try:
+        jobs = {status.job: status for status in _jobs(root, log)}
+        last = _last_frontier(root)
+        jobs[RECONCILE] = _reconcile(root, log, last)
+        idle = [JobStatus(name, False, None, None, 0, 0.0, None, 0, 0) for name in NAMES if name not in jobs]
+        ordered = sorted([*jobs.values(), *idle], key=lambda job: NAMES.index(job.job))
+        return LakeStatus(
+            root,
+            log.end(),
+            last.get("frontier"),
+            *(rows_of(root, table) for table in (QUARANTINE, DUPLICATES, ORPHANS)),
+            tuple(ordered),
+        )
+    finally:
+        log.close()
+
+
+def rows_of(root: Path, table: Table) -> int:
+    """Rows of a table, from its log."""
+    path = table_path(root, table)
+    if not (path / "_delta_log").is_dir():
+        return 0
+    actions = pa.table(DeltaTable(path).get_add_actions(flatten=True))
+    return sum(actions["num_records"].to_pylist()) if actions.num_rows else 0
+
+
+def note_path(root: Path, query: str) -> Path:
+    """Where a running application notes how a query is doing."""
+    return root / "_jobs" / f"{query}.json"
+
+
+def note(root: Path, query: str, progress: dict[str, Any] | None, written: dict[str, dict[str, int]]) -> None:
+    """Leave a note for `status`: Spark's own progress of the last batch, and the rows written since the start."""
+    path = note_path(root, query)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    said = {
+        "rate": (progress or {}).get("processedRowsPerSecond"),
+        "state_rows": sum(operator.get("numRowsTotal", 0) for operator in (progress or {}).get("stateOperators", [])),
+        "written": written,
+        "at": datetime.now(UTC).isoformat(),
+    }
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps(said))
+    scratch.replace(path)
+
+
+def _jobs(root: Path, log: EmbeddedLog) -> Iterator[JobStatus]:
+    folders = [folder for folder in sorted((root / "_checkpoints").glob("*")) if folder.is_dir()]
+    for folder, chain in chains_of(folders):
+        said = _note(root, folder.name)
+        progress = checkpoint.committed(folder)
+        events, seconds = _lag(root, log, progress, [table for table in chain[0].streams.values()])
+        for job in chain:
+            written = said.get("written", {}).get(job.name, {})
+            yield JobStatus(
+                job.name,
+                leases.holder(root, job.name) is not None,
+                progress.batch if progress else None,
+                said.get("rate"),
+                events,
+                seconds,
+                progress.watermark if progress else None,
+                said.get("state_rows", 0),
+                sum(written.values()),
+            )
+
+
+def _reconcile(root: Path, log: EmbeddedLog, last: dict[str, Any]) -> JobStatus:
+    end = int(last.get("end_offset") or 0)
+    waiting = max(0, log.end() - end)
+    since = log.appended_at(end) if waiting else None
+    return JobStatus(
+        RECONCILE,
+        leases.holder(root, RECONCILE) is not None,
+        rows_of(root, FRONTIERS) - 1 if last else None,
+        None,
+        waiting,
+        _age(since),
+        last.get("frontier"),
+        0,
+        rows_of(root, ORPHANS),
+    )
+
+
+def _lag(
+    root: Path, log: EmbeddedLog, progress: checkpoint.Progress | None, sources: list[Table | None]
+) -> tuple[int, float]:
+    """Events that wait in the sources, and how long the oldest has waited, in seconds."""
+    if sources == [None]:
+        start = int(progress.offsets[0].get("offset", 0)) if progress else 0
+        waiting = log.end() - start
+        return waiting, _age(log.appended_at(start)) if waiting else 0.0
+    reached = {o.get("reservoirId"): int(o["reservoirVersion"]) for o in progress.offsets if o} if progress else {}
+    events, oldest = 0, None
+    for table in sources:
+        if table is None or not (table_path(root, table) / "_delta_log").is_dir():
+            continue
+        delta = DeltaTable(table_path(root, table))
+        for version in range(max(1, reached.get(str(delta.metadata().id), 0)), delta.version() + 1):
+            rows, at = _appended(table_path(root, table), version)
+            events += rows
+            oldest = min(filter(None, [oldest, at]), default=None) if rows else oldest
+    return events, _age(oldest)
+
+
+def _appended(path: Path, version: int) -> tuple[int, datetime | None]:
+    """Rows that a commit brought, and when; compaction brings none."""
+    file = path / "_delta_log" / f"{version:020d}.json"
+    if not file.exists():
+        return 0, None
+    rows, at = 0, None
+    for line in file.read_text().splitlines():
+        action = json.loads(line)
+        if "commitInfo" in action:
+            at = datetime.fromtimestamp(action["commitInfo"]["timestamp"] / 1000, UTC)
+        elif "add" in action and action["add"]["dataChange"]:
+            rows += json.loads(action["add"]["stats"] or "{}").get("numRecords", 0)
+    return rows, at
+
+
+def _age(at: datetime | None) -> float:
+    return 0.0 if at is None else round(max(0.0, (datetime.now(UTC) - at).total_seconds()), 1)
+
+
+def _note(root: Path, query: str) -> dict[str, Any]:
+    try:
+        said: dict[str, Any] = json.loads(note_path(root, query).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        said = {}
+    return said
+
+
+def _last_frontier(root: Path) -> dict[str, Any]:
+    path = table_path(root, FRONTIERS)
+    if not (path / "_delta_log").is_dir():
+        return {}
+    rows = DeltaTable(path).to_pyarrow_table().sort_by([("end_offset", "descending")]).slice(0, 1).to_pylist()
+    return rows[0] if rows else {}
+
+
