@@ -25,8 +25,11 @@ from pipelines.jobs import NAMES
 from pipelines.paths import log_path
 from pipelines.settings import Settings
 
-out = Console()
-told = Console(stderr=True)
+WIDTH = 132
+"""Columns of a line where no terminal says how many it has."""
+
+out = Console(width=None if sys.stdout.isatty() else WIDTH)
+told = Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
 
 
 def demo(asked: Namespace) -> int:

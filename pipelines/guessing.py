@@ -116,9 +116,9 @@ def _nothing_recognised(seen: Sample, guess: Guess) -> InputError:
     known = ", ".join(f"{role}: {profile.name}" for role, profile in guess.columns.items()) or "nothing"
     return InputError(
         "nothing_recognised",
-        f"{seen.file}: neither predictions (a time, and a prediction or a score from 0 to 1) nor labels (a time, a label, "
-        f"and the id of the request) were recognised. Recognised: {known}. Columns: {found}. Rename the columns, or write "
-        "the mapping by hand: data/README.md shows one.",
+        f"{seen.file}: neither predictions (a time, and a prediction or a score from 0 to 1) nor labels (a time, a "
+        f"label, and the id of the request) were recognised. Recognised: {known}. Columns: {found}. Rename the columns "
+        "or write the mapping by hand: data/README.md shows one.",
     )
 
 

@@ -25,8 +25,8 @@ _MOST_CLASSES = 50
 def init_model(name: str, file: Path, conf: Path) -> tuple[Path, Path]:
     """Write `conf/models/NAME.toml` and `conf/models/NAME.import.toml` for a CSV, Parquet or NDJSON file.
 
-    Returns the two paths. Nothing is asked, and nothing is overwritten. Raises InputError (name_invalid, file_exists, file_missing,
-    format_unknown, file_unreadable, no_rows, nothing_recognised).
+    Returns the two paths. Nothing is asked, and nothing is overwritten. Raises InputError (name_invalid, file_exists,
+    file_missing, format_unknown, file_unreadable, column_twice, no_rows, nothing_recognised).
     """
     if not NAME.fullmatch(name) or name.endswith(".import"):
         raise InputError("name_invalid", f'"{name}": expected letters, digits, _, -, . and spaces, at most 128')
@@ -40,14 +40,14 @@ def init_model(name: str, file: Path, conf: Path) -> tuple[Path, Path]:
     guess = guess_columns(seen)
     model.parent.mkdir(parents=True, exist_ok=True)
     model.write_text(_model(name, seen, guess), encoding="utf-8")
-    mapping.write_text(_mapping(name, seen, guess), encoding="utf-8")
+    mapping.write_text(_mapping(name, mapping, seen, guess), encoding="utf-8")
     return model, mapping
 
 
 def _model(name: str, seen: Sample, guess: Guess) -> str:
     out = [
         f"# Guessed by `hindsight model init` from the first {len(seen.rows)} rows of {seen.file.name}. Read it and",
-        "# correct it: every number is computed under what stands here, and a change starts a new definition beside the old.",
+        "# correct it: every number is computed under what stands here, and a change starts a new definition.",
         f"model = {_toml(name)}",
     ]
     if guess.measures:
@@ -93,7 +93,7 @@ def _label(seen: Sample, guess: Guess) -> list[str]:
 _SILENCE = [
     '# What it means that no label came: "missing" (nothing), or for a binary label "negative".',
     'absent = "missing"',
-    "# Which of several judgements counts: latest, first, priority (by role), majority; of numbers also mean, sum, max, any.",
+    "# Which of several judgements counts: latest, first, priority, majority; for numbers also mean, sum, max, any.",
     'resolve = "latest"',
 ]
 
@@ -146,11 +146,11 @@ def _delay(row: Any, guess: Guess) -> timedelta | None:
     return ends[1] - ends[0] if ends[0] and ends[1] else None
 
 
-def _mapping(name: str, seen: Sample, guess: Guess) -> str:
+def _mapping(name: str, path: Path, seen: Sample, guess: Guess) -> str:
     naive = ", ".join(profile.name for profile in guess.columns.values() if profile.naive)
     out = [
         f"# Which column of {seen.file.name} is which field of an event. Guessed; read it and correct it, then:",
-        f"#   hindsight import {seen.file.name} --mapping {name}{MAPPING} --claimed",
+        f"#   hindsight import {seen.file} --mapping {path} --claimed",
         '# A field is a column, {column = "name", as = "…"} or {value = "the same for every row"}.',
         "",
         "[source]",

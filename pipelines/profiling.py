@@ -26,7 +26,7 @@ _SINCE, _UNTIL = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=U
 
 @dataclass(frozen=True)
 class Profile:
-    """One column. `kind`: number, time, text, other (nested) or empty; `values`: how often each occurs, as events have it.
+    """One column. `kind`: number, time, text, other (nested) or empty; `values`: how often each occurs.
 
     `epoch`: the unit, where its numbers look like counted times; `naive`: times without an offset; `null`: words for
     nothing.

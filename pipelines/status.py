@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from pipelines import checkpoint, leases
@@ -73,7 +74,9 @@ def status(root: Path) -> LakeStatus:
             root,
             log.end(),
             last.get("frontier"),
-            *(rows_of(root, table) for table in (QUARANTINE, DUPLICATES, ORPHANS)),
+            _net(root, QUARANTINE),
+            rows_of(root, DUPLICATES),
+            _net(root, ORPHANS),
             tuple(ordered),
         )
     finally:
@@ -87,6 +90,14 @@ def rows_of(root: Path, table: Table) -> int:
         return 0
     actions = pa.table(DeltaTable(path).get_add_actions(flatten=True))
     return sum(actions["num_records"].to_pylist()) if actions.num_rows else 0
+
+
+def _net(root: Path, table: Table) -> int:
+    """Rows of a signed table that have not been taken back."""
+    path = table_path(root, table)
+    if not (path / "_delta_log").is_dir():
+        return 0
+    return int(pc.sum(DeltaTable(path).to_pyarrow_dataset().to_table(columns=["sign"])["sign"]).as_py() or 0)
 
 
 def note_path(root: Path, query: str) -> Path:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
+import pandas as pd
+from rich.box import SIMPLE
 from rich.console import Group as Lines
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -49,3 +53,23 @@ def proof(report: Report) -> str:
         f"verify: {report.cells_compared:,} cells, now and as of {len(report.as_of)} earlier moments, and "
         f"{report.outcomes_compared:,} outcomes compared with an independent batch computation: differences {report.differences}"
     )
+
+
+def quality(frame: pd.DataFrame, title: str, name: str) -> Table:
+    """Metrics as a table that fits a terminal: `name` is the column that tells the rows apart."""
+    table = Table(title=title, title_justify="left", header_style="bold", padding=(0, 1), box=SIMPLE)
+    table.add_column(name.removesuffix("_start"))
+    for heading in ("n", "cov.", "acc.", "prec.", "recall", "F1", "AUC, 95 % interval", "Brier", "base", "p50", "p95", "p99 ms"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in frame.to_dict("records"):
+        shares = [_share(row[metric]) for metric in ("coverage", "accuracy", "precision", "recall", "f1")]
+        auc = f"{_share(row['auc'])} [{_share(row['auc_low'])}, {_share(row['auc_high'])}]"
+        latency = [_share(row[f"latency_ms_p{q}"], ".0f") for q in (50, 95, 99)]
+        told = f"{row[name]:%Y-%m-%d}" if isinstance(row[name], datetime) else str(row[name])
+        cells = [told, f"{row['n']:,.0f}", *shares, escape(auc), _share(row["brier"]), _share(row["base_rate"]), *latency]
+        table.add_row(*cells, style=None if row["final"] else "dim")
+    return table
+
+
+def _share(value: Any, form: str = ".3f") -> str:
+    return "-" if value is None or pd.isna(value) else format(value, form)

@@ -31,10 +31,6 @@ MARK = "hindsight-demo"
 """A file of this name says that a folder is a demo's and may be replaced."""
 WHOLE = "520 weeks"
 """A window that holds all of 2013."""
-SHOWN = (
-    *("n", "coverage", "accuracy", "precision", "recall", "f1", "auc", "brier", "base_rate"),
-    *("latency_ms_p50", "latency_ms_p95", "latency_ms_p99"),
-)
 
 
 @dataclass
@@ -130,7 +126,7 @@ def _tell_found(console: Console, sent: Mischief, found: LakeStatus) -> None:
     wrong = sent.broken + sent.conflicts
     console.print(
         f"\nOn the way {sent.duplicates:,} events were sent twice (found {found.duplicates:,}), {wrong:,} broken or contradicting "
-        f"(quarantined {found.quarantined:,}), {sent.orphans:,} about nothing (orphans {found.orphans:,} entries); "
+        f"(quarantined {found.quarantined:,}), {sent.orphans:,} about nothing (orphans {found.orphans:,}); "
         f"{sent.out_of_order:,} labels came before their prediction, {sent.late:,} late, {sent.corrected:,} were corrected, "
         f"{sent.withdrawn:,} withdrawn, and {sent.unanswered:,} flights never arrived."
     )
@@ -146,11 +142,8 @@ def _tell_metrics(console: Console, spark: SparkSession, folder: Path) -> None:
             service[[*keys, *latency]], on=keys, how="left"
         )
 
-    weekly, origins = ask("7 days"), ask(WHOLE, ("origin",))
-    for title, frame in (("By week", weekly), ("By origin", origins)):
-        table = charts.render(frame, [name for name in SHOWN if name in frame.columns])
-        table.title = title
-        console.print(table)
+    console.print(view.quality(ask("7 days"), "By week", "window_start"))
+    console.print(view.quality(ask(WHOLE, ("origin",)), "By origin", "origin"))
     daily = metrics(spark, lake=folder, model=MODEL, label="late", every="1 day", sliding="7 days").toPandas()
     picture = folder / "auc_and_coverage.png"
     charts.draw(daily, picture, metrics=("auc", "coverage"), title="Arrival delay: a model of January, judged week by week")

@@ -57,7 +57,8 @@ def terms(outcomes: DataFrame) -> DataFrame:
         *["tenant", "model", "version", "segments", "served_at", "defined", "basis", "known_at"],
         F.col("term.statistic").alias("statistic"),
         F.col("term.bucket").alias("bucket"),
-        (F.col("term.amount") * F.col("sign")).cast(AMOUNT).alias("amount"),
+        # not a product: Spark would take three places off a DECIMAL(38,9) to make room for its digits
+        F.when(F.col("sign") > 0, F.col("term.amount")).otherwise(-F.col("term.amount")).cast(AMOUNT).alias("amount"),
     )
 
 

@@ -94,7 +94,11 @@ def _difference(
         matures_at = max(served + policy.window * 1_000_000, received)
         for entry in sequence(votes, policy, served):
             net[name, entry.known_at, entry.value, matures_at] += entry.sign
-    return [(at, name, sign, value, known, matures) for (name, known, value, matures), sign in net.items() if sign]
+    return [
+        (at, name, 1 if sign > 0 else -1, value, known, matures)
+        for (name, known, value, matures), sign in net.items()
+        for _ in range(abs(sign))
+    ]
 
 
 class _Policies:

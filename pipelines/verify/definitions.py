@@ -1,0 +1,193 @@
+"""Definitions as the log's control events declare them: the verifier's own reading, and its own hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.verify.document import RefusedError
+
+WIDTHS = {"1 minute": 60_000_000, "1 hour": 3_600_000_000, "1 day": 86_400_000_000}
+"""Width of a grain in microseconds."""
+
+_BODY = frozenset(
+    ("model", "label", "cuts", "grains", "segments", "policy", "judges", "positive", "threshold", "positive_at")
+) | {"classes", "score_buckets", "measures"}
+_POLICY = frozenset(["type", "unit", "resolve", "window", "absent", "roles", "cap", "low", "high"])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Definition:
+    """What a statistic is computed under. `policy` is the policy's body, None in a service definition (label "")."""
+
+    offset: int
+    hash: str
+    policy_hash: str
+    model: str
+    label: str
+    cuts: tuple[tuple[str, ...], ...]
+    grains: tuple[str, ...]
+    segments: dict[str, tuple[str, ...]]
+    policy: dict[str, Any] | None
+    judges: str
+    positive: float | str | None
+    threshold: float | None
+    positive_at: float | None
+    classes: tuple[str, ...]
+    score_buckets: int
+    measures: tuple[str, ...]
+
+    @property
+    def unit(self) -> str:
+        """What its label judges: request or item; "" for service statistics."""
+        return str(self.policy["unit"]) if self.policy else ""
+
+    def accepts(self, value: float | str) -> bool:
+        """Whether a value is of the kind that the label asks for."""
+        kind = self.policy["type"] if self.policy else ""
+        if kind == "number":
+            return isinstance(value, float)
+        if kind == "binary":
+            return isinstance(value, str) == isinstance(self.positive, str)
+        return isinstance(value, str)
+
+    def in_range(self, value: float | str) -> bool:
+        """Whether an accepted value lies in the range of a numeric label, by default plus or minus 1e9."""
+        if not isinstance(value, float) or self.policy is None or self.policy["type"] != "number":
+            return True
+        low, high = self.policy["low"], self.policy["high"]
+        return (-1e9 if low is None else low) <= value <= (1e9 if high is None else high)
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys, no spaces, and doubles in their shortest form without padding in the exponent."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{canonical(name)}:{canonical(value[name])}" for name in sorted(value)) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(canonical(held) for held in value) + "]"
+    if isinstance(value, float):
+        return _shortest(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def digest(value: Any) -> str:
+    """Sixteen hex digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical(value).encode("utf-8")).hexdigest()[:16]
+
+
+def definition(body: dict[str, Any], offset: int) -> Definition:
+    """The definition that a body describes. Raises RefusedError `definition_invalid` where it is none."""
+    problem = _problem(body)
+    if problem:
+        raise RefusedError("definition_invalid", f"the body is no definition: {problem}")
+    return Definition(
+        offset=offset,
+        hash=digest(body),
+        policy_hash=digest(body["policy"]) if body["policy"] else "",
+        model=body["model"],
+        label=body["label"],
+        cuts=tuple(tuple(cut) for cut in body["cuts"]),
+        grains=tuple(body["grains"]),
+        segments={name: tuple(values) for name, values in body["segments"].items()},
+        policy=body["policy"] or None,
+        judges=body["judges"],
+        positive=_number(body["positive"]),
+        threshold=body["threshold"],
+        positive_at=body["positive_at"],
+        classes=tuple(body["classes"]),
+        score_buckets=body["score_buckets"],
+        measures=tuple(body["measures"]),
+    )
+
+
+class Definitions:
+    """All definitions declared so far; of each hash the lowest offset counts."""
+
+    def __init__(self, given: Sequence[dict[str, Any]] = ()) -> None:
+        self._hashes: set[str] = set()
+        self.of_model: dict[str, list[Definition]] = {}
+        self.of_label: dict[str, list[Definition]] = {}
+        self._prefixes: dict[tuple[str, int], tuple[Definition, ...]] = {}
+        for body in given:
+            self.declare(definition(body, -1))
+
+    def declare(self, found: Definition) -> None:
+        """Take in one more; offsets ascend."""
+        if found.hash in self._hashes:
+            return
+        self._hashes.add(found.hash)
+        self.of_model.setdefault(found.model, []).append(found)
+        if found.label:
+            self.of_label.setdefault(found.label, []).append(found)
+
+    def service(self, model: str) -> Definition | None:
+        """The latest service definition of a model: what segments and measures it may send."""
+        return next((found for found in reversed(self.of_model.get(model, [])) if not found.label), None)
+
+    def applicable(self, model: str, offset: int) -> tuple[Definition, ...]:
+        """The definitions of a model that are declared before this offset."""
+        known = self.of_model.get(model, [])
+        count = sum(1 for found in known if found.offset < offset)
+        prefix = self._prefixes.get((model, count))
+        if prefix is None:
+            prefix = self._prefixes[(model, count)] = tuple(known[:count])
+        return prefix
+
+
+def _problem(body: dict[str, Any]) -> str:
+    """What keeps a body from being a definition; an empty string where nothing does."""
+    if set(body) != _BODY:
+        return f"fields {sorted(set(body) ^ _BODY)} are missing or unknown"
+    wrong = [name for name in ("model", "label", "judges") if not isinstance(body[name], str)]
+    wrong += [name for name in ("grains", "classes", "measures") if not _texts(body[name])]
+    wrong += [name for name in ("threshold", "positive_at") if not _number_or_null(body[name])]
+    if not isinstance(body["cuts"], list) or not all(_texts(cut) for cut in body["cuts"]):
+        wrong.append("cuts")
+    if not isinstance(body["segments"], dict) or not all(_texts(values) for values in body["segments"].values()):
+        wrong.append("segments")
+    if type(body["score_buckets"]) is not int:
+        wrong.append("score_buckets")
+    if not wrong and not all(grain in WIDTHS for grain in body["grains"]):
+        wrong.append("grains")
+    if body["policy"] is not None and not _is_policy(body["policy"]):
+        wrong.append("policy")
+    return f"{wrong} are not as a definition has them" if wrong else ""
+
+
+def _is_policy(policy: Any) -> bool:
+    return (
+        isinstance(policy, dict)
+        and set(policy) == _POLICY
+        and all(isinstance(policy[name], str) for name in ("type", "unit", "resolve"))
+        and all(type(policy[name]) is int for name in ("window", "cap"))
+        and all(_number_or_null(policy[name]) for name in ("low", "high"))
+        and (isinstance(policy["absent"], str) or _number_or_null(policy["absent"]))
+        and _texts(policy["roles"])
+    )
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(held, str) for held in value)
+
+
+def _number_or_null(value: Any) -> bool:
+    return value is None or type(value) in (int, float)
+
+
+def _number(value: Any) -> float | str | None:
+    return float(value) if isinstance(value, int) else value
+
+
+def _shortest(value: float) -> str:
+    """A double as JSON writers with the shortest form spell it: 1e16, 0.00001, 1e-6."""
+    digits, _, exponent = repr(value).partition("e")
+    if not exponent:
+        return digits
+    power = int(exponent)
+    if power == -5:
+        sign, plain = ("-", digits[1:]) if digits.startswith("-") else ("", digits)
+        return f"{sign}0.0000{plain.replace('.', '')}"
+    return f"{digits}e{power}"

@@ -1,0 +1,84 @@
+"""The embedded log, read on its own: SQLite rows of Arrow blocks, nothing of the project in between."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.errors import StateError
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive records of the log: `payloads[i]` stands at offset `start + i`; `received_at` is in microseconds."""
+
+    start: int
+    clock: str
+    payloads: list[bytes]
+    received_at: list[int]
+
+
+def path_of(lake: Path) -> Path:
+    """Where a lake keeps its log."""
+    return lake / "_log" / "log.sqlite"
+
+
+def end(log: Path) -> int:
+    """The offset that the next record will get. Raises StateError `log_not_found` or `log_unreadable`."""
+    with closing(_open(log)) as db:
+        try:
+            last = db.execute("SELECT MAX(last_offset) FROM appends").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(log, str(error)) from error
+    return 0 if last is None else int(last) + 1
+
+
+def blocks(log: Path, start: int, stop: int) -> Iterator[Block]:
+    """The records with offsets in [start, stop), in order.
+
+    Raises StateError `log_unreadable` where offsets are missing or a block does not hold what its row says.
+    """
+    expected = start
+    with closing(_open(log)) as db:
+        rows = db.execute(
+            "SELECT last_offset, count, clock, block FROM appends "
+            "WHERE last_offset >= ? AND last_offset - count + 1 < ? ORDER BY last_offset",
+            (start, stop),
+        )
+        for last, count, clock, body in rows:
+            first = int(last) - int(count) + 1
+            table = _table(log, int(last), body)
+            if table.num_rows != count or first > expected:
+                raise _unreadable(
+                    log,
+                    f"append up to offset {last}: {table.num_rows} records from offset {first}; "
+                    f"expected {count} from {expected}",
+                )
+            low, high = max(0, start - first), min(int(count), stop - first)
+            kept = table.slice(low, high - low)
+            times = kept.column("received_at").cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+            yield Block(first + low, str(clock), kept.column("payload").to_pylist(), times.to_pylist())
+            expected = int(last) + 1
+
+
+def _open(log: Path) -> sqlite3.Connection:
+    if not log.is_file():
+        raise StateError("log_not_found", f"{log}: there is no log; expected that of a lake that has taken records in")
+    return sqlite3.connect(f"{log.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
+
+
+def _table(log: Path, last: int, body: bytes) -> Any:
+    try:
+        return pa.ipc.open_stream(body).read_all()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(log, f"append up to offset {last}: the block is no Arrow stream ({error})") from error
+
+
+def _unreadable(log: Path, found: str) -> StateError:
+    return StateError("log_unreadable", f"{log}: {found}. Restore the file from a backup.")

@@ -1,0 +1,133 @@
+"""Charts as files, and the table for the terminal."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+from rich.console import Console
+
+from pipelines.charts import draw, lines_of, render
+from pipelines.errors import InputError
+
+DAY = timedelta(days=1)
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def row(day: int = 0, **changed: Any) -> dict[str, Any]:
+    """A day's answer for one group."""
+    return {
+        **{"model": "arrival_delay", "label": "late", "definition": "0" * 16, "origin": "JFK"},
+        **{"window_start": START + day * DAY, "window_end": START + (day + 1) * DAY, "n": 1200},
+        **{"auc": 0.71234, "auc_low": 0.69, "auc_high": 0.73, "coverage": 0.97, "final": True},
+        **changed,
+    }
+
+
+def answer(*rows: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=list(row()))
+
+
+TWO_GROUPS = answer(*[row(day, origin=origin, final=day < 3) for origin in ("JFK", "LGA") for day in range(5)])
+
+
+def shown(frame: pd.DataFrame, *columns: str) -> str:
+    console = Console(width=200, file=StringIO())
+    console.print(render(frame, columns))
+    return console.file.getvalue()
+
+
+def test_a_png_is_a_picture_of_a_panel_per_metric(tmp_path):
+    one = imread(draw(TWO_GROUPS, tmp_path / "new" / "one.png", metrics=["auc"]))
+    two = imread(draw(TWO_GROUPS, tmp_path / "two.png"))
+    assert two.shape[1] == one.shape[1] == 1600
+    assert two.shape[0] > one.shape[0]
+    assert one.std() > 0
+
+
+def test_a_chart_names_its_groups_and_says_what_may_still_change(tmp_path):
+    text = draw(TWO_GROUPS, tmp_path / "chart.svg").read_text()
+    assert all(part in text for part in ("JFK", "LGA", "may still change", "UTC", "arrival_delay · late"))
+    settled = answer(row(0), row(1))
+    text = draw(settled, tmp_path / "settled.svg", title="Settled").read_text()
+    assert "Settled" in text
+    assert "may still change" not in text
+
+
+def test_a_page_needs_no_network(tmp_path):
+    page = draw(TWO_GROUPS, tmp_path / "chart.html").read_text()
+    assert "<script src=" not in page
+    assert '"name":"JFK"' in page
+    assert '"dash":"dash"' in page
+
+
+def test_what_may_still_change_goes_on_from_the_last_final_value():
+    line = lines_of(answer(*[row(day, auc=day / 10, final=day < 2) for day in range(4)]), "auc")[0]
+    assert line.settled()[:2] == [0.0, 0.1]
+    assert [math.isnan(value) for value in line.settled()] == [False, False, True, True]
+    assert line.provisional()[1:] == [0.1, 0.2, 0.3]
+    assert [math.isnan(value) for value in line.provisional()] == [True, False, False, False]
+
+
+def test_a_value_stands_at_the_middle_of_its_window_in_utc():
+    naive = answer(row(0, window_start=datetime(2026, 3, 1), window_end=datetime(2026, 3, 2)))
+    for frame in (naive, answer(row(0))):
+        assert lines_of(frame, "auc")[0].at == [datetime(2026, 3, 1, 12, tzinfo=UTC)]
+
+
+def test_a_group_keeps_its_colour_where_another_has_no_values():
+    service = [row(day, label="", auc=None) for day in range(2)]
+    frame = answer(*service, *[row(day) for day in range(2)])
+    (auc,) = lines_of(frame, "auc")
+    coverage = {line.name: line.colour for line in lines_of(frame, "coverage")}
+    assert (auc.name, auc.colour) == ("late", coverage["late"])
+    assert set(coverage) == {"service", "late"}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".html"])
+def test_an_answer_without_rows_is_a_chart_that_says_so(tmp_path, suffix):
+    assert draw(answer(), tmp_path / f"empty{suffix}").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "metric"),
+    [
+        ("unknown_chart", "chart.pdf", "auc"),
+        ("unknown_metric", "chart.png", "acu"),
+        ("unknown_metric", "chart.png", "window_start"),
+        ("not_a_number", "chart.png", "model"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_and_leaves_no_file(tmp_path: Path, code, name, metric):
+    with pytest.raises(InputError) as refused:
+        draw(TWO_GROUPS, tmp_path / name, metrics=[metric])
+    assert refused.value.code == code
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_table_has_intervals_and_times_in_utc():
+    text = shown(answer(row(0)), "n", "auc", "coverage")
+    assert "2026-03-01 00:00" in text
+    assert "0.7123 [0.69, 0.73]" in text
+    assert "1,200" in text
+    assert "0.97" in text
+
+
+def test_the_table_shows_null_classes_and_names_as_they_are():
+    frame = answer(row(0, auc=None, auc_low=None, coverage={"ant": 0.5, "bee": None}, origin="[bold]", label=""))
+    text = shown(frame, "auc", "coverage")
+    assert "│   - │" in text
+    assert "ant 0.5, bee -" in text
+    assert "[bold]" in text
+    assert "(service)" in text
+
+
+def test_the_table_refuses_what_the_answer_has_not():
+    with pytest.raises(InputError, match='did you mean "auc"'):
+        render(TWO_GROUPS, ["acu"])
