@@ -49,7 +49,7 @@ def run(asked: Namespace) -> int:
     settings = _settings(asked)
     definitions = load_models(settings.conf / settings.models.directory)
     with _stoppable() as stop:
-        spark = session.build(settings)
+        spark = session.build(settings, log=session.log_of(settings))
         try:
             with (
                 Application(settings, spark, jobs=asked.jobs, definitions=definitions) as app,
@@ -87,7 +87,7 @@ def metrics(asked: Namespace) -> int:
     from pipelines.metrics import metrics as ask
 
     settings = _settings(asked)
-    spark = session.build(settings)
+    spark = session.build(settings, log=session.log_of(settings))
     try:
         frame = ask(
             spark,

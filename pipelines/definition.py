@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta, Struct
 
 from pipelines.errors import ConfigError
 
@@ -103,8 +104,9 @@ class Definition:
 
     @classmethod
     def of(cls, body: dict[str, Any], offset: int = -1) -> Definition:
-        """The definition that a control event carries, declared at this offset."""
+        """The definition that a control event carries, declared at this offset. Raises ConfigError `definition_invalid`."""
         try:
+            _check(msgspec.convert(body, _Body))
             policy = body["policy"]
             return cls(
                 model=body["model"],
@@ -122,7 +124,7 @@ class Definition:
                 measures=tuple(body["measures"]),
                 offset=offset,
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
                 "definition_invalid", f"log offset {offset}: the control event holds no definition ({error}); expected the "
                 "body that `hindsight run` writes"
@@ -133,6 +135,53 @@ class Definition:
         return canonical(
             {"kind": "control", "action": "define", "model": self.model, "definition": self.hash, "body": self.body()}
         )
+
+
+class _PolicyBody(Struct, forbid_unknown_fields=True):
+    """What a control event may carry as a policy; checked, because a job that met anything else would stop for ever."""
+
+    type: Literal["binary", "number", "category"]
+    unit: Literal["request", "item"]
+    resolve: Literal["latest", "first", "priority", "majority", "mean", "sum", "max", "any"]
+    window: Annotated[int, Meta(gt=0)]
+    absent: Literal["missing", "negative"] | float
+    roles: list[str]
+    cap: Annotated[int, Meta(ge=1)]
+    low: float | None
+    high: float | None
+
+
+class _Body(Struct, forbid_unknown_fields=True):
+    model: str
+    label: str
+    cuts: list[list[str]]
+    grains: list[Literal["1 minute", "1 hour", "1 day"]]
+    segments: dict[str, list[str]]
+    policy: _PolicyBody | None
+    judges: Annotated[str, Meta(pattern=r"^(prediction|none|scores\..+)$")]
+    positive: float | str | None
+    threshold: float | None
+    positive_at: float | None
+    classes: list[str]
+    score_buckets: Annotated[int, Meta(ge=1)]
+    measures: list[str]
+
+
+def _check(body: _Body) -> None:
+    """What must hold between the parts. Raises ValueError."""
+    policy = body.policy
+    undeclared = sorted({field for cut in body.cuts for field in cut} - body.segments.keys())
+    if undeclared:
+        raise ValueError(f"cuts name {undeclared}, which are no declared segments")
+    if len(set(body.grains)) < len(body.grains) or len(set(map(tuple, body.cuts))) < len(body.cuts):
+        raise ValueError("a grain or a cut stands twice, and would count twice")
+    if (policy is None) != (body.label == ""):
+        raise ValueError('a label has a policy, and the service definition (label "") has none')
+    if policy and policy.absent == "negative" and policy.type != "binary":
+        raise ValueError(f"silence about a {policy.type} label is not negative")
+    texts = policy is not None and (policy.type == "category" or isinstance(body.positive, str))
+    if policy and texts and policy.resolve in NUMERIC_RESOLVES:
+        raise ValueError(f"{policy.resolve} of texts")
 
 
 def canonical(value: Any) -> bytes:

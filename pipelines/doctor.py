@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from pipelines.leases import holder
 from pipelines.settings import Settings
@@ -64,15 +66,20 @@ def python(version: tuple[int, int]) -> Check:
 def java(environ: Mapping[str, str]) -> Check:
     """Java 17 or newer, under JAVA_HOME or else on PATH."""
     home = environ.get("JAVA_HOME")
-    command = (shutil.which("java", path=f"{home}/bin") if home else None) or shutil.which("java", path=environ.get("PATH", ""))
+    places = [f"{home}/bin"] if home else []
+    command = next(
+        (java for place in [*places, environ.get("PATH", "")] if (java := shutil.which("java", path=place))), None
+    )
     advice = (
-        "Spark needs Java 17 or newer. Install a JDK (on Debian and Ubuntu: apt install openjdk-17-jre-headless; on macOS: "
-        "brew install openjdk@17) and see that `java -version` shows it, or set JAVA_HOME to its folder."
+        "Spark needs Java 17 or newer. Install a JDK (on Debian and Ubuntu: apt install openjdk-17-jre-headless; on "
+        "macOS: brew install openjdk@17) and see that `java -version` shows it, or set JAVA_HOME to its folder."
     )
     if command is None:
         return Check("Java", False, "no `java` on PATH or under JAVA_HOME", advice)
     try:
-        shown = subprocess.run([command, "-version"], capture_output=True, text=True, check=False, timeout=30, env=dict(environ))
+        shown = subprocess.run(
+            [command, "-version"], capture_output=True, text=True, check=False, timeout=30, env=dict(environ)
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Check("Java", False, f"{command} does not run: {error}", advice)
     version = re.search(r'version "(\d+)(?:\.(\d+))?', shown.stderr + shown.stdout)
@@ -83,7 +90,7 @@ def java(environ: Mapping[str, str]) -> Check:
 
 
 def requirements() -> list[str]:
-    """What the distribution asks for, without its extras; nothing where it runs from a folder without being installed."""
+    """What the distribution asks for, without its extras; nothing where it is not installed."""
     try:
         found = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
@@ -135,7 +142,8 @@ def reaches(url: str) -> bool:
 def jars(package: str, homes: Iterable[Path], answers: Callable[[str], bool], mirror: str | None = None) -> Check:
     """Delta Lake's jar: fetched before, or to be had from Maven Central or the mirror that an ivysettings.xml names."""
     group, artifact, version = (*package.split(":"), "", "")[:3]
-    names = (f"{group}_{artifact}-{version}.jar", f"{group.replace('.', '/')}/{artifact}/{version}/{artifact}-{version}.jar")
+    path = f"{group.replace('.', '/')}/{artifact}/{version}/{artifact}-{version}"
+    names = (f"{group}_{artifact}-{version}.jar", f"{path}.jar")
     kept = next((folder / name for folder in homes for name in names if (folder / name).is_file()), None)
     if kept:
         return Check("Delta Lake's jar", True, str(kept))
@@ -143,13 +151,12 @@ def jars(package: str, homes: Iterable[Path], answers: Callable[[str], bool], mi
         found = f"not fetched yet; {mirror} names the mirror"
         advice = f"{mirror} is no file: mend spark.jars.ivySettings under [spark.extra] in settings.toml."
         return Check("Delta Lake's jar", Path(mirror).is_file(), found, "" if Path(mirror).is_file() else advice)
-    path = f"{group.replace('.', '/')}/{artifact}/{version}/{artifact}-{version}.pom"
-    if answers(f"{MAVEN_CENTRAL}/{path}"):
+    if answers(f"{MAVEN_CENTRAL}/{path}.pom"):
         return Check("Delta Lake's jar", True, f"{package} is at Maven Central; the first start fetches it")
     advice = (
-        f"The first start fetches {package} from Maven Central, which cannot be reached (or does not have it). Connect the machine, "
-        "or set HTTPS_PROXY and spark.driver.extraJavaOptions to your proxy, or name a mirror: put the path of an ivysettings.xml "
-        "into spark.jars.ivySettings under [spark.extra] in settings.toml. Afterwards no network is needed."
+        f"The first start fetches {package} from Maven Central, which cannot be reached (or does not have it). Connect "
+        "the machine, or name a mirror: put the path of an ivysettings.xml into spark.jars.ivySettings under "
+        "[spark.extra] in settings.toml. Afterwards no network is needed."
     )
     return Check("Delta Lake's jar", False, f"{package} is neither here nor to be had", advice)
 
@@ -162,8 +169,8 @@ def port(number: int) -> Check:
             probe.bind((_LOOPBACK, number))
         except OSError as error:
             advice = (
-                f"Spark's parts talk over {_LOOPBACK}. Free the port, or take the fixed ports out of [spark.extra] in settings.toml; "
-                "where no port can be had, see that the loopback interface is up."
+                f"Spark's parts talk over {_LOOPBACK}. Free the port, or take the fixed ports out of [spark.extra] in "
+                "settings.toml; where no port can be had, see that the loopback interface is up."
             )
             return Check(name, False, f"cannot be taken: {error}", advice)
     return Check(name, True, f"a port of {_LOOPBACK} is free" if not number else "free")
@@ -176,7 +183,7 @@ def writable(lake: Path) -> Check:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        advice = f"Give yourself the right to write in {folder}, or name another folder: lake.path in settings.toml, or --lake."
+        advice = f"Give yourself the right to write in {folder}, or name another folder: lake.path in settings.toml."
         return Check("Folder of the lake", False, f"{lake}: {error}", advice)
     return Check("Folder of the lake", True, f"{lake}" if folder == lake else f"{lake} (to be made)")
 
@@ -185,39 +192,45 @@ def disk(lake: Path, least: int = LEAST_DISK) -> Check:
     """Free space where the lake is."""
     free = shutil.disk_usage(_there(lake)).free
     found = f"{free / 2**30:.1f} GB free"
-    advice = f"At least {least / 2**30:.0f} GB are wanted. Free some, or put the lake on another disk: lake.path in settings.toml."
+    advice = (
+        f"{least / 2**30:.0f} GB are wanted. Free some, or put the lake on another disk: lake.path in settings.toml."
+    )
     return Check("Disk", free >= least, found, "" if free >= least else advice)
 
 
 def leases(lake: Path) -> Check:
     """Who works on the lake now. Somebody may; two cannot run the same job."""
     try:
-        held = {path.stem: who for path in sorted((lake / "_leases").glob("*.lock")) if (who := holder(lake, path.stem)) is not None}
+        jobs = [path.stem for path in sorted((lake / "_leases").glob("*.lock"))]
+        held = {job: said for job in jobs if (said := holder(lake, job)) is not None}
     except OSError as error:
         return Check("Leases", False, str(error), f"Give yourself the right to read and write in {lake / '_leases'}.")
     if not held:
         return Check("Leases", True, "no job is running")
-    who = "; ".join(f"{job}: process {said.get('pid')} ({said.get('purpose')})" for job, said in held.items())
-    return Check("Leases", True, f"running: {who}")
+    told = "; ".join(f"{job}: process {who.get('pid')} ({who.get('purpose')})" for job, who in held.items())
+    return Check("Leases", True, f"running: {told}")
 
 
-_BOUND = re.compile(r"(==|>=|<=|!=|~=|<|>)\s*([0-9][0-9.]*)")
+_BOUND = re.compile(r"(==|>=|<=|!=|<|>)\s*([0-9][0-9.]*)")
+_RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
 
 
 def _meets(version: str, relation: str, bound: str) -> bool:
-    asked = _numbers(bound)
-    have = _numbers(version)[: len(asked)] if relation in ("==", "!=", "~=") else _numbers(version)
-    if relation == "~=":
-        return have[: len(asked) - 1] == asked[:-1] and have >= asked
-    relations = {"==": have == asked, "!=": have != asked, ">=": have >= asked, "<=": have <= asked}
-    return relations.get(relation, have < asked if relation == "<" else have > asked)
+    return _RELATIONS[relation](_numbers(version), _numbers(bound))
 
 
 def _numbers(version: str) -> list[int]:
-    found = [int(part) for part in re.findall(r"\d+", version.split("+")[0])[:4]]
-    while found and not found[-1]:
-        found.pop()
-    return found
+    """The release of a version as four numbers; local and pre-release parts do not count."""
+    release = re.match(r"[0-9.]*", version)
+    found = [int(part) for part in (release[0] if release else "").split(".") if part]
+    return [*found, 0, 0, 0, 0][:4]
 
 
 def _there(path: Path) -> Path:

@@ -16,6 +16,7 @@ from pipelines.models import MAPPING
 from pipelines.moments import instant
 from pipelines.profiling import Profile, Sample, sample
 from pipelines.quantities import spelled
+from pipelines.settings import load
 
 _YES = ("1", "1.0", "yes", "y", "true", "t", "positive")
 _WINDOWS = [timedelta(hours=1), *(timedelta(days=days) for days in (1, 2, 7, 14, 30, 90, 180, 365, 730, 3650))]
@@ -23,14 +24,15 @@ _MOST_CLASSES = 50
 
 
 def init_model(name: str, file: Path, conf: Path) -> tuple[Path, Path]:
-    """Write `conf/models/NAME.toml` and `conf/models/NAME.import.toml` for a CSV, Parquet or NDJSON file.
+    """Write NAME.toml and NAME.import.toml into the folder of the model files, for a CSV, Parquet or NDJSON file.
 
     Returns the two paths. Nothing is asked, and nothing is overwritten. Raises InputError (name_invalid, file_exists,
     file_missing, format_unknown, file_unreadable, column_twice, no_rows, nothing_recognised).
     """
     if not NAME.fullmatch(name) or name.endswith(".import"):
         raise InputError("name_invalid", f'"{name}": expected letters, digits, _, -, . and spaces, at most 128')
-    model, mapping = conf / "models" / f"{name}.toml", conf / "models" / f"{name}{MAPPING}"
+    folder = load(conf).models_path
+    model, mapping = folder / f"{name}.toml", folder / f"{name}{MAPPING}"
     for path in (model, mapping):
         if path.exists():
             raise InputError(
@@ -158,7 +160,7 @@ def _mapping(name: str, path: Path, seen: Sample, guess: Guess) -> str:
         'time_zone = "UTC"',
     ]
     words = sorted({word for profile in seen.profiles.values() for word in profile.null})
-    out += [f"# Words that stand for nothing.\nnull = {_toml(words)}"] if words else []
+    out += [f"# Words that stand for nothing, in every column.\nnull = {_toml(words)}"] if words else []
     out += [f"delimiter = {_toml(seen.delimiter)}"] if seen.delimiter != "," else []
     out += _inference(name, guess) if guess.infers else []
     out += _feedback(guess) if guess.judges else []

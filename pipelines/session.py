@@ -6,6 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 
@@ -17,8 +20,11 @@ _CHECKPOINTS = "org.apache.spark.sql.execution.streaming.checkpointing.FileSyste
 _ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
 
-def build(settings: Settings, *, app: str = "hindsight") -> SparkSession:
-    """A local session as the settings say. Raises MachineError `java_missing` or `spark_failed`."""
+def build(settings: Settings, *, app: str = "hindsight", log: Path | None = None) -> SparkSession:
+    """A local session as the settings say; what Spark has to say goes to the file `log`, where one is named.
+
+    Raises MachineError `java_missing`, `java_too_old` or `spark_failed`.
+    """
     _need_java()
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
@@ -53,17 +59,43 @@ def build(settings: Settings, *, app: str = "hindsight") -> SparkSession:
     for name, value in options.items():
         builder = builder.config(name, value)
     try:
-        session = builder.getOrCreate()
+        with _stderr_to(log):
+            session = builder.getOrCreate()
     except Exception as error:
         raise MachineError(
             "spark_failed",
             f"Spark did not start ({str(error).splitlines()[0]}). The first start fetches {spark.delta_package} from Maven "
             "Central: is it reachable, directly or through a mirror named in an ivysettings.xml "
-            "(spark.jars.ivySettings under [spark.extra])? `hindsight doctor` checks Java, the jars, ports and disk.",
+            "(spark.jars.ivySettings under [spark.extra])? `hindsight doctor` checks Java, the jars, ports and disk."
+            + (f" What Spark said is in {log}." if log else ""),
         ) from error
     session.sparkContext.setLogLevel("ERROR")
     session.dataSource.register(LogSource)
     return session
+
+
+def log_of(settings: Settings) -> Path:
+    """Where Spark's own messages go."""
+    return settings.lake.path.resolve() / "_logs" / "spark.log"
+
+
+@contextmanager
+def _stderr_to(log: Path | None) -> Iterator[None]:
+    """Let what is started in between, the JVM, write its messages to a file for the rest of its life."""
+    if log is None:
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(file, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(file)
 
 
 def _need_java() -> None:

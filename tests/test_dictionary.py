@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pipelines.dictionary import END, FILE, START, TABLES, dictionary, renew
 from pipelines.errors import InputError
+from pipelines.mapping import load_mapping
 from pipelines.silver.reasons import REASONS
 
 
@@ -36,3 +39,11 @@ def test_a_file_without_its_markers_is_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
         renew(text)
     assert caught.value.code == "markers_missing"
+
+
+def test_the_mapping_that_is_shown_can_be_used(tmp_path: Path) -> None:
+    shown = FILE.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    (tmp_path / "shown.import.toml").write_text(shown, encoding="utf-8")
+    mapping = load_mapping(tmp_path / "shown.import.toml")
+    assert [section.kind for section in mapping.sections] == ["inference", "feedback"]
+    assert mapping.columns == ["order", "scored", "decision", "probability", "plan", "logged", "left", "left_on"]

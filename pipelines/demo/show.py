@@ -60,7 +60,8 @@ def show(settings: Settings, *, days: int, speed: float | None, console: Console
     prepare(folder)
     started = time.monotonic()
     console.print(f"Fitting a model on the flights of 1 to 14 January 2013, then replaying {days} days that followed.")
-    spark = session.build(settings, app="hindsight-demo")
+    with console.status("starting Spark (the first time it fetches Delta Lake from Maven Central) …"):
+        spark = session.build(settings, app="hindsight-demo", log=session.log_of(settings))
     try:
         feed = _run(settings, spark, days, speed, console)
         _tell_found(console, feed.sent, status(folder))

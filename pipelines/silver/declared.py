@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from pipelines.definition import Definition, Policy
 
+WIDEST = 1e9
+"""The range of a numeric label that declares none: plus and minus this, so that squares fit."""
 Fields = tuple[frozenset[str], frozenset[str]]
 """Names of declared segments, and of declared measures."""
 
@@ -26,8 +28,8 @@ class Label:
     def of(cls, policy: Policy, definition: Definition) -> Label:
         text = policy.type == "category" or (policy.type == "binary" and isinstance(definition.positive, str))
         bounded = policy.type == "number"
-        low = policy.low if bounded and policy.low is not None else float("-inf")
-        high = policy.high if bounded and policy.high is not None else float("inf")
+        low = (-WIDEST if policy.low is None else policy.low) if bounded else float("-inf")
+        high = (WIDEST if policy.high is None else policy.high) if bounded else float("inf")
         return cls(policy.type, policy.unit, text, low, high)
 
 

@@ -143,9 +143,10 @@ def _refuse_inference(event: Any, served: int, received: int, offset: int, decla
         return "undeclared_segment", f"segments {sorted(set(event.segments) - segments)}; declared: {sorted(segments)}"
     if event.measures and not measures.issuperset(event.measures):
         return "undeclared_measure", f"measures {sorted(set(event.measures) - measures)}; declared: {sorted(measures)}"
-    if event.items and len({item.item for item in event.items}) < len(event.items):
+    refused = _refuse_time("served_at", served, received)
+    if refused is None and event.items and len({item.item for item in event.items}) < len(event.items):
         return "duplicate_item", "an item stands twice in the slate"
-    return _refuse_time("served_at", served, received)
+    return refused
 
 
 def _refuse_time(name: str, at: int, received: int) -> tuple[str, str] | None:
@@ -179,16 +180,17 @@ def _refuse_feedback(event: Any, offset: int, declared: Declared) -> tuple[str, 
     unit = "request" if event.item is None else "item"
     if all(label.unit != unit for label in labels):
         return "unit_mismatch", f'label "{event.label}" judges a {labels[0].unit}, this feedback a {unit}'
-    if event.action in {"correct", "withdraw"} and event.target_feedback_id is None and event.rater is None:
+    refused = _refuse_value(event, labels)
+    if refused is None and event.action in ("correct", "withdraw") and event.target_feedback_id is None and event.rater is None:
         return "target_required", f"a {event.action} needs a target_feedback_id or a rater"
+    return refused
+
+
+def _refuse_value(event: Any, labels: list[Label]) -> tuple[str, str] | None:
     if event.action == "withdraw":
         return None if event.value is None else ("value_not_allowed", "a withdraw carries no value")
     if event.value is None:
         return "value_required", f"a {event.action} needs a value"
-    return _refuse_value(event, labels)
-
-
-def _refuse_value(event: Any, labels: list[Label]) -> tuple[str, str] | None:
     accepting = [label for label in labels if label.text == isinstance(event.value, str)]
     if not accepting:
         return "wrong_value_type", f'label "{event.label}" takes a {"string" if labels[0].text else "number"}'

@@ -7,6 +7,7 @@ import re
 import types
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 from typing import Any, get_args
 
@@ -55,6 +56,10 @@ _TYPES = {kind: event_type(kind, table) for kind, table in KINDS.items()}
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_TYPES["inference"] | _TYPES["feedback"] | _TYPES["control"])
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _KEY = re.compile(rb'"\s*:')
+_MANY_DIGITS = re.compile(rb"[0-9]{309}")
+"""A whole number with fewer digits lies within the range of a double."""
+_BASIC_OFFSET = re.compile(rb':[0-9.]+[+-][0-9]{4}"')
+"""The end of a time whose offset lacks its colon: ISO 8601, and no RFC 3339."""
 _TIMES = ("served_at", "given_at", "at")
 _IDS = {"inference": "request_id", "feedback": "feedback_id"}
 
@@ -66,16 +71,11 @@ def decode(payload: bytes) -> tuple[Any, bytes] | Refused:
     try:
         event = _DECODER.decode(payload)
         _utc(event)
-        content = _ENCODER.encode(event)
+        content = _content(event)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
         return _refused(payload, error)
-    # Every key of the text is followed by a colon. As many in the canonical form means that no key was there twice; escapes
-    # could hide one, and a null has gone: those few are read again, slowly.
-    if b"\\u" in payload or len(_KEY.findall(payload)) != len(_KEY.findall(content)) or _may_be_deep(payload):
-        refused = _syntax(payload)
-        if refused is not None:
-            return refused
-    return event, content
+    refused = _read_again(payload) if _doubtful(payload, content) else None
+    return refused or (event, content)
 
 
 def body_hash(content: bytes) -> str:
@@ -91,8 +91,59 @@ def _utc(event: Any) -> None:
             setattr(event, name, at.astimezone(UTC))
 
 
-def _may_be_deep(payload: bytes) -> bool:
-    return payload.count(b"[") + payload.count(b"{") > MOST_DEPTH
+def _content(event: Any) -> bytes:
+    """The canonical content. Numbers count by their value: 1 and 1.0 are one, and minus zero is zero."""
+    for name in ("inputs", "output"):
+        value = getattr(event, name, None)
+        if value is not None:
+            setattr(event, name, _by_value(value))
+    content = _ENCODER.encode(event)
+    return _ENCODER.encode(_unsigned(msgspec.to_builtins(event))) if b"-0.0" in content else content
+
+
+def _by_value(value: Any) -> Any:
+    """Any JSON value with its whole numbers as integers; typed fields need no such care."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _by_value(entry) for name, entry in value.items()}
+    return [_by_value(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _unsigned(value: Any) -> Any:
+    """Any JSON value without minus zeros."""
+    if isinstance(value, float):
+        return value + 0.0
+    if isinstance(value, dict):
+        return {name: _unsigned(entry) for name, entry in value.items()}
+    return [_unsigned(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _doubtful(payload: bytes, content: bytes) -> bool:
+    """Whether a record that decoded may be wrong in a way that the decoder lets pass: it is read again, slowly.
+
+    Every key of the text is followed by a colon: as many in the canonical form means that no key was there twice.
+    Escapes could hide one, and a null has gone.
+    """
+    return (
+        b"\\u" in payload
+        or len(_KEY.findall(payload)) != len(_KEY.findall(content))
+        or payload.count(b"[") + payload.count(b"{") > MOST_DEPTH
+        or _BASIC_OFFSET.search(payload) is not None
+        or (len(payload) > 309 and _MANY_DIGITS.search(payload) is not None)
+    )
+
+
+def _read_again(payload: bytes) -> Refused | None:
+    """What is wrong with bytes that decoded as an event; None where nothing is."""
+    refused = _syntax(payload)
+    if refused is None:
+        document = json.loads(payload)
+        for name in _TIMES:
+            at = document.get(name)
+            if at is not None and _BASIC_OFFSET.search(json.dumps(at).encode()):
+                return _about(document, "bad_time", f"{name} is {at}; an RFC 3339 offset has a colon, as in +01:00")
+    return refused
 
 
 def _refused(payload: bytes, error: Exception) -> Refused:
@@ -104,11 +155,16 @@ def _refused(payload: bytes, error: Exception) -> Refused:
     if not isinstance(document, dict):
         return Refused("not_an_object", f"a JSON {type(document).__name__}; expected one object")
     kind = document.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         return Refused("unknown_kind", f"kind is {json.dumps(kind)[:100]}; expected one of {', '.join(KINDS)}")
-    found = document.get(_IDS.get(kind, ""))
+    return _about(document, _reason(str(error)), str(error)[:500])
+
+
+def _about(document: dict[str, Any], reason: str, detail: str) -> Refused:
+    """A refusal of a document of a known kind, with its id where it has one."""
+    found = document.get(_IDS.get(document["kind"], ""))
     event_id = found if isinstance(found, str) and 0 < len(found) <= 256 else None
-    return Refused(_reason(str(error)), str(error)[:500], kind, event_id)
+    return Refused(reason, detail, document["kind"], event_id)
 
 
 def _reason(message: str) -> str:
@@ -116,7 +172,7 @@ def _reason(message: str) -> str:
         return "unknown_field"
     if "missing required field" in message:
         return "missing_field"
-    if "datetime" in message and "got" not in message or "date value out of range" in message:
+    if ("datetime" in message and "got" not in message) or "date value out of range" in message:
         return "bad_time"
     if message.startswith("Expected") and (" of length " in message or ">=" in message or "<=" in message):
         return "out_of_range"
@@ -125,34 +181,37 @@ def _reason(message: str) -> str:
     return "wrong_type"
 
 
-class _Twice(ValueError):
-    pass
-
-
 def _syntax(payload: bytes) -> Refused | None:
     """What is wrong with bytes as one JSON document; None where nothing is."""
+    twice: list[str] = []
     try:
         text = payload.decode("utf-8")
     except UnicodeDecodeError as error:
         return Refused("not_utf8", f"byte {error.start} is not UTF-8")
     try:
-        document = json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_constant, parse_float=_finite)
+        document = json.loads(
+            text,
+            object_pairs_hook=partial(_pairs, twice),
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
         json.dumps(document, ensure_ascii=False).encode()  # a lone surrogate cannot be encoded
-    except _Twice as error:
-        return Refused("duplicate_key", f"the key {error} stands twice in one object")
     except (ValueError, RecursionError) as error:
         return Refused("not_json", str(error)[:500] or "nested too deeply")
     if _depth(document) > MOST_DEPTH:
         return Refused("not_json", f"nested more than {MOST_DEPTH} deep")
-    return None
+    return Refused("duplicate_key", f"the key {twice[0]} stands twice in one object") if twice else None
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _pairs(twice: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object. A key that stands twice is noted, and everything kept: what it hides may be no JSON at all."""
     result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Twice(next(json.dumps(name) for name in names if names.count(name) > 1))
-    return result
+    if len(result) == len(pairs):
+        return result
+    names = [name for name, _ in pairs]
+    twice.append(next(json.dumps(name)[:300] for name in names if names.count(name) > 1))
+    return {f"{place} {name}": value for place, (name, value) in enumerate(pairs)}
 
 
 def _no_constant(name: str) -> None:
@@ -164,6 +223,12 @@ def _finite(text: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"the number {text[:40]} is outside the range of a double")
     return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > 308:
+        _finite(text)
+    return int(text)
 
 
 def _depth(document: Any) -> int:

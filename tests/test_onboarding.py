@@ -1,0 +1,188 @@
+"""A file of somebody's own: looked at, guessed, explained, and imported with what was guessed."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from pipelines.errors import InputError
+from pipelines.importing import import_files
+from pipelines.log.embedded import EmbeddedLog
+from pipelines.mapping import load_mapping
+from pipelines.models import load_model
+from pipelines.onboarding import init_model
+from pipelines.silver.declared import Declared
+from pipelines.silver.parse import judge
+
+T0 = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """A conf folder of somebody's own."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "settings.toml").touch()
+    return tmp_path / "conf"
+
+
+def csv(folder: Path, header: str, rows: list[str], name: str = "own.csv") -> Path:
+    path = folder / name
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def imported(folder: Path, file: Path, model: Path, mapping: Path) -> list[dict[str, Any]]:
+    """What refine makes of every record of the import: the columns of PARSED, under the guessed model file."""
+    log = EmbeddedLog(folder / "log.sqlite")
+    import_files([file], log, state_dir=folder / "imports", mapping=mapping, claimed=True, frontier=True)
+    declared = Declared(load_model(model))
+    found = []
+    for append in log.read(0, log.end()):
+        for offset, record in enumerate(append.records().to_pylist(), append.start):
+            received = (record["received_at"] - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+            found.append(judge(record["payload"], received, offset, declared))
+    log.close()
+    return found
+
+
+def churn(folder: Path, count: int = 200) -> Path:
+    """Customers of a telephone company: epoch milliseconds, labels as texts, naive times, gaps, a column of notes."""
+    seed = random.Random(7)
+    rows = []
+    for i in range(count):
+        at = T0 + timedelta(minutes=i)
+        told = (at + timedelta(days=seed.randint(1, 20))).strftime("%Y-%m-%d %H:%M:%S")
+        label = ("yes" if i % 4 == 0 else "no") if i % 7 else ""
+        latency = "NA" if i % 10 == 0 else f"{seed.random() * 20:.2f}"
+        rows.append(
+            f"C-{i:04d},{int(at.timestamp() * 1000)},{seed.random():.4f},{seed.choice(['basic', 'pro'])},{latency},"
+            f"{label},{told if label else ''},note {i}"
+        )
+    return csv(folder, "Customer ID,scored_at,churn_probability,plan,latency_ms,churned,churned_at,notes", rows)
+
+
+def test_a_churn_file_goes_the_whole_way_without_a_single_refusal(tmp_path: Path, conf: Path) -> None:
+    file = churn(tmp_path)
+    found = imported(tmp_path, file, *init_model("churn", file, conf))
+    assert {row["reason"] for row in found if "reason" in row} == set()
+    kinds = [row["kind"] for row in found]
+    assert kinds.count("inference") == 200
+    assert kinds.count("feedback") == 200 - len(range(0, 200, 7))
+    assert kinds.count("control") == 1
+
+
+def test_the_guessed_model_file_declares_what_the_columns_hold(tmp_path: Path, conf: Path) -> None:
+    model, _ = init_model("churn", churn(tmp_path), conf)
+    service, churned = load_model(model)
+    assert service.measures == ("latency_ms",)
+    assert service.segments == (("plan", ("basic", "pro")),)
+    assert service.cuts == ((), ("plan",))
+    assert churned.policy is not None
+    assert (churned.label, churned.policy.type) == ("churned", "binary")
+    assert (churned.positive, churned.threshold) == ("yes", 0.5)
+    assert timedelta(seconds=churned.policy.window) == timedelta(days=30)
+
+
+def test_every_guess_is_explained_beside_it(tmp_path: Path, conf: Path) -> None:
+    model, mapping = init_model("churn", churn(tmp_path), conf)
+    text = mapping.read_text(encoding="utf-8")
+    assert '# "Customer ID": its name speaks of "id".\nrequest_id = "Customer ID"' in text
+    assert 'served_at = {column = "scored_at", as = "milliseconds"}' in text
+    assert "A guess, for churned_at" in text
+    assert 'null = ["NA"]' in text
+    assert 'never enters the lake: "notes"' in text
+    assert "It holds no (" in model.read_text(encoding="utf-8")
+
+
+def test_nothing_is_overwritten(tmp_path: Path, conf: Path) -> None:
+    file = churn(tmp_path)
+    model, mapping = init_model("churn", file, conf)
+    model.unlink()
+    mapping.write_text("# mine", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        init_model("churn", file, conf)
+    assert caught.value.code == "file_exists"
+    assert not model.exists()
+    assert mapping.read_text(encoding="utf-8") == "# mine"
+
+
+def test_a_file_of_labels_alone_gives_feedback_alone(tmp_path: Path, conf: Path) -> None:
+    rows = [f"r{i},{i % 2},{(T0 + timedelta(hours=i)).isoformat()},anna" for i in range(9)]
+    file = csv(tmp_path, "request_id;fraud;reviewed_at;reviewer", [row.replace(",", ";") for row in rows])
+    model, mapping = init_model("cards", file, conf)
+    assert [section.kind for section in load_mapping(mapping).sections] == ["feedback"]
+    found = imported(tmp_path, file, model, mapping)
+    assert [row["kind"] for row in found] == ["feedback"] * 9 + ["control"]
+    assert found[1]["feedback"]["value"] == 1
+    assert found[1]["feedback"]["rater"] == "anna"
+
+
+def test_a_number_to_forecast_is_a_number_label(tmp_path: Path, conf: Path) -> None:
+    rows = [f"{i},2024-03-{i + 1:02d},{i * 1.5},{i * 1.4}" for i in range(9)]
+    file = csv(tmp_path, "order_id,date,forecast,actual", rows)
+    model, mapping = init_model("demand", file, conf)
+    label = load_model(model)[1]
+    assert label.policy is not None
+    assert (label.policy.type, label.judges) == ("number", "prediction")
+    assert {row["kind"] for row in imported(tmp_path, file, model, mapping)} == {"inference", "feedback", "control"}
+
+
+def test_texts_of_several_kinds_are_a_category_even_where_some_look_like_numbers(tmp_path: Path, conf: Path) -> None:
+    classes = ["cat", "dog", "01"]
+    rows = [{"uuid": f"u{i}", "timestamp": (T0 + timedelta(hours=i)).isoformat(), "prediction": classes[i % 3],
+             "label": classes[i % 2 * 2]} for i in range(9)]  # fmt: skip
+    rows[0]["label"] = "dog"
+    file = tmp_path / "own.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    model, mapping = init_model("animals", file, conf)
+    label = load_model(model)[1]
+    assert label.policy is not None
+    assert (label.policy.type, label.classes) == ("category", ("01", "cat", "dog"))
+    found = imported(tmp_path, file, model, mapping)
+    assert {row["reason"] for row in found if "reason" in row} == set()
+    assert found[4]["inference"]["prediction_text"] == "01"
+
+
+def test_a_parquet_file_of_predictions_without_labels_or_ids(tmp_path: Path, conf: Path) -> None:
+    table = pa.table(
+        {
+            "ts": pa.array([T0 + timedelta(seconds=i) for i in range(9)], pa.timestamp("ns", "UTC")),
+            "y_pred": [i % 2 == 0 for i in range(9)],
+            "country": ["NA", "DE", "NA"] * 3,
+        }
+    )
+    file = tmp_path / "own.parquet"
+    parquet.write_table(table, file)
+    model, mapping = init_model("plain", file, conf)
+    assert "No column looked like a label" in model.read_text(encoding="utf-8")
+    found = imported(tmp_path, file, model, mapping)
+    assert [row["kind"] for row in found] == ["inference"] * 9 + ["control"]
+    assert len({row["event_id"] for row in found[:9]}) == 9
+    assert found[0]["inference"]["segments"] == [("country", "NA")]
+
+
+def test_a_file_in_which_nothing_is_recognised_says_what_was_seen(tmp_path: Path, conf: Path) -> None:
+    with pytest.raises(InputError, match="colour \\(text\\)") as caught:
+        init_model("x", csv(tmp_path, "colour,size", ["red,1", "blue,2"]), conf)
+    assert caught.value.code == "nothing_recognised"
+    assert list(conf.iterdir()) == [conf / "settings.toml"]
+
+
+@pytest.mark.parametrize("name", ["../x", "", "x.import", "a/b"])
+def test_a_name_must_be_that_of_a_file(tmp_path: Path, conf: Path, name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        init_model(name, churn(tmp_path), conf)
+    assert caught.value.code == "name_invalid"
+
+
+def test_a_file_without_rows_is_refused(tmp_path: Path, conf: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        init_model("x", csv(tmp_path, "request_id,score", []), conf)
+    assert caught.value.code == "no_rows"
