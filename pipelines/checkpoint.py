@@ -34,7 +34,7 @@ def generation(checkpoint: Path) -> str:
 
 def is_new(checkpoint: Path) -> bool:
     """Whether no batch was ever planned in it."""
-    return not any(_numbered(checkpoint / "offsets"))
+    return not _numbered(checkpoint / "offsets")
 
 
 def committed(checkpoint: Path) -> Progress | None:

@@ -47,7 +47,7 @@ def run(asked: Namespace) -> int:
     from pipelines.status import status as status_of
 
     settings = _settings(asked)
-    definitions = load_models(settings.conf / settings.models.directory)
+    definitions = load_models(settings.models_path)
     with _stoppable() as stop:
         spark = session.build(settings, log=session.log_of(settings))
         try:
@@ -145,11 +145,11 @@ def maintain(asked: Namespace) -> int:
 
 def import_(asked: Namespace) -> int:
     from pipelines.importing import import_files
-    from pipelines.log import EmbeddedLog
+    from pipelines.producer import declared_log
 
     settings = _settings(asked)
     lake = settings.lake.path.resolve()
-    log = EmbeddedLog(log_path(lake), durable=settings.log.fsync)
+    log = declared_log(settings)
     try:
         with _bar() as bar:
             tasks: dict[str, Any] = {}

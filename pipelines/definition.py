@@ -16,6 +16,10 @@ GRAINS = {"1 minute": timedelta(minutes=1), "1 hour": timedelta(hours=1), "1 day
 RESOLVES = ("latest", "first", "priority", "majority", "mean", "sum", "max", "any")
 NUMERIC_RESOLVES = ("mean", "sum", "max", "any")
 SCORE_BUCKETS = 1000
+WIDEST = 1e9
+"""The range of a numeric label that declares none: plus and minus this, so that squares fit."""
+LONGEST = timedelta(days=3650)
+"""The longest attribution window."""
 OTHER, MISSING = "__other__", "__missing__"
 
 Value = float | str
@@ -143,8 +147,8 @@ class _PolicyBody(Struct, forbid_unknown_fields=True):
     type: Literal["binary", "number", "category"]
     unit: Literal["request", "item"]
     resolve: Literal["latest", "first", "priority", "majority", "mean", "sum", "max", "any"]
-    window: Annotated[int, Meta(gt=0)]
-    absent: Literal["missing", "negative"] | float
+    window: Annotated[int, Meta(gt=0, le=LONGEST // timedelta(seconds=1))]
+    absent: Literal["missing", "negative"] | Annotated[float, Meta(ge=-WIDEST, le=WIDEST)]
     roles: list[str]
     cap: Annotated[int, Meta(ge=1)]
     low: float | None
@@ -163,22 +167,20 @@ class _Body(Struct, forbid_unknown_fields=True):
     threshold: float | None
     positive_at: float | None
     classes: list[str]
-    score_buckets: Annotated[int, Meta(ge=1)]
+    score_buckets: Annotated[int, Meta(ge=1, le=100_000)]
     measures: list[str]
 
 
 def _check(body: _Body) -> None:
     """What must hold between the parts. Raises ValueError."""
     policy = body.policy
-    undeclared = sorted({field for cut in body.cuts for field in cut} - body.segments.keys())
-    if undeclared:
-        raise ValueError(f"cuts name {undeclared}, which are no declared segments")
     if len(set(body.grains)) < len(body.grains) or len(set(map(tuple, body.cuts))) < len(body.cuts):
         raise ValueError("a grain or a cut stands twice, and would count twice")
     if (policy is None) != (body.label == ""):
         raise ValueError('a label has a policy, and the service definition (label "") has none')
-    if policy and policy.absent == "negative" and policy.type != "binary":
-        raise ValueError(f"silence about a {policy.type} label is not negative")
+    kinds = {"missing": ("binary", "number", "category"), "negative": ("binary",)}
+    if policy and policy.type not in (kinds[policy.absent] if isinstance(policy.absent, str) else ("binary", "number")):
+        raise ValueError(f"silence about a {policy.type} label cannot mean {policy.absent}")
     texts = policy is not None and (policy.type == "category" or isinstance(body.positive, str))
     if policy and texts and policy.resolve in NUMERIC_RESOLVES:
         raise ValueError(f"{policy.resolve} of texts")

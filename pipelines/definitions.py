@@ -23,15 +23,21 @@ class DefinitionBook:
         self._lake, self._given = lake, list(given)
         self._version = -1
         self._read: list[Definition] = []
+        self._landing: list[Definition] = []
 
     def __call__(self, records: Held | None = None) -> Sequence[Definition]:
-        """What silver.controls declares, and what these records of bronze declare."""
+        """What silver.controls declares, and what these records of bronze declare, or else the last ones that were given.
+
+        The later jobs of a chain ask without records, before those of their own batch are in silver.controls.
+        """
+        if records is not None:
+            self._landing = _declared_by(records)
         table = self._lake.open(CONTROLS)
         if table.version() != self._version:
             self._version = table.version()
             rows = self._lake.read(CONTROLS, ["body", "offset"], ds.field("action") == "define").to_pylist()
             self._read = [Definition.of(json.loads(row["body"]), row["offset"]) for row in rows]
-        return active([*self._given, *self._read, *(_declared_by(records) if records else [])])
+        return active([*self._given, *self._read, *self._landing])
 
 
 def _declared_by(records: Held) -> list[Definition]:

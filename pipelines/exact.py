@@ -1,12 +1,18 @@
-"""Exact numbers: decimals of the shortest form that reads back as the same double, rounded once."""
+"""Exact numbers: decimals of the shortest form that reads back as the same double, rounded once.
+
+Sums are kept as whole numbers of *units*, 1e-9 each: addition of integers is exact, and commutes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal
 
+UNIT = 1_000_000_000
+"""Units in 1."""
 PLACES = Decimal("1e-9")
-_CONTEXT = Context(prec=120, rounding=ROUND_HALF_UP)
+_CONTEXT = Context(prec=1500, rounding=ROUND_HALF_UP)
+"""Wide enough for the square of a difference of any two doubles within 1e12, so that only the finished term is rounded."""
 
 
 def shortest(value: float) -> Decimal:
@@ -24,9 +30,24 @@ def amount(value: float) -> Decimal:
     return rounded(shortest(value))
 
 
+def units(value: Decimal) -> int:
+    """A decimal in units, half up."""
+    return int(value.scaleb(9, _CONTEXT).to_integral_value(ROUND_HALF_UP, _CONTEXT))
+
+
+def from_units(count: int) -> Decimal:
+    """Units as an amount."""
+    return Decimal(count).scaleb(-9, _CONTEXT)
+
+
+def difference(a: float, b: float) -> Decimal:
+    """The exact difference of two doubles."""
+    return _CONTEXT.subtract(shortest(a), shortest(b))
+
+
 def square(value: Decimal) -> Decimal:
-    """The exact square, rounded once."""
-    return rounded(_CONTEXT.multiply(value, value))
+    """The exact square, unrounded."""
+    return _CONTEXT.multiply(value, value)
 
 
 def total(values: Iterable[Decimal], *, over: int = 1) -> Decimal:

@@ -88,23 +88,10 @@ class KeyIndex:
 
 def read_files(files: list[str], table: Table, keys: pa.ChunkedArray | pa.Array) -> pa.Table:
     """The rows of these files whose indexed column is among the keys, in the table's schema."""
-    inside = [name for name in table.names if name not in table.partition_by]
+    dates = pa.schema([table.arrow.field(name) for name in table.partition_by])
     values = pc.unique(keys).cast(pa.string())
-    found = ds.dataset(files, format="parquet").to_table(columns=inside, filter=pc.field(str(table.indexed)).isin(values))
-    missing = [name for name in table.names if name in table.partition_by]
-    for name in missing:
-        found = found.append_column(name, _partition_value(name, found))
-    return found.select(table.names).cast(table.arrow)
-
-
-def _partition_value(name: str, rows: pa.Table) -> pa.ChunkedArray | pa.Array:
-    """A date partition is the date of the time it is named after: served_date of served_at, received_date of received_at."""
-    source = name.removesuffix("_date") + "_at"
-    if source in rows.column_names:
-        return rows[source].cast(pa.date32())
-    if "context" in rows.column_names:
-        return pc.struct_field(rows["context"], source).cast(pa.date32())
-    return pa.nulls(rows.num_rows, pa.date32())
+    rows = ds.dataset(files, format="parquet", partitioning=ds.partitioning(dates, flavor="hive"))
+    return rows.to_table(columns=list(table.names), filter=pc.field(str(table.indexed)).isin(values)).cast(table.arrow)
 
 
 def _merged(a: tuple[Hashes, Hashes], b: tuple[Hashes, Hashes]) -> tuple[Hashes, Hashes]:

@@ -1,7 +1,7 @@
 """A seeded generator of events that meet everything: all label types, every action, every mistake, every lateness.
 
-`events` have unique ids, so that any order of them says the same; `history` is a whole log: definitions, events roughly in
-the order of receipt, repetitions, contradictions, frontiers and a closing one. The pipeline is never asked for the truth.
+`events` have unique ids, so that any order of them says the same; `history` is a whole log: definitions, events about
+in the order of receipt, repetitions, contradictions, frontiers and a closing one.
 """
 
 from __future__ import annotations

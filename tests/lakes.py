@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def run(
 def pieces_of(records: Sequence[Record], sizes: Sequence[int]) -> list[Sequence[Record]]:
     """The records in pieces of these sizes, the rest last."""
     bounds = [0, *(sum(sizes[: number + 1]) for number in range(len(sizes))), len(records)]
-    return [records[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [records[start:end] for start, end in pairwise(bounds)]
 
 
 def rows_of(lake: Path, table: Table) -> pa.Table:
@@ -102,7 +103,7 @@ def _plain(value: Any) -> Any:
 _BY_TYPE: dict[type, Callable[[Any], Any]] = {
     datetime: lambda at: at.astimezone(UTC),
     float: lambda number: number + 0.0,
-    list: lambda values: sorted(map(_plain, values)) if values and isinstance(values[0], tuple) else [*map(_plain, values)],
+    list: lambda values: (sorted if values and isinstance(values[0], tuple) else list)(map(_plain, values)),
     tuple: lambda pair: tuple(map(_plain, pair)),
     dict: lambda struct: {name: _plain(value) for name, value in sorted(struct.items())},
 }

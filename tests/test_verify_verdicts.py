@@ -123,6 +123,8 @@ def test_an_unknown_kind_is_refused(kind: object) -> None:
         {"served_at": "2026-03-01T11:00:00"},
         {"served_at": "2026-02-30T11:00:00Z"},
         {"served_at": 1772362800},
+        {"served_at": "2026-03-01T11:00:00+0000"},
+        {"served_at": "9999-12-31T23:59:59-23:59"},
         {"items": [{"item": "a", "colour": "red"}]},
         {"items": [{"item": "a", "position": 1.5}]},
         {"items": {"item": "a"}},
@@ -196,8 +198,8 @@ def test_the_rules_over_a_judgement(event: dict[str, Any], expected: str | None)
 
 
 def control(found: dict[str, Any], **changed: Any) -> dict[str, Any]:
-    event = {"kind": "control", "action": "define", "model": "n", "definition": pipeline_digest(found), "body": found}
-    return {**event, **changed}
+    event = {"kind": "control", "action": "define", "model": found.get("model"), "definition": pipeline_digest(found)}
+    return {**event, "body": found, **changed}
 
 
 def test_a_definition_applies_to_what_stands_after_it_only() -> None:
@@ -217,6 +219,8 @@ def test_of_a_definition_declared_twice_the_first_counts() -> None:
     [
         (control(body(), definition="0" * 16), "definition_invalid"),
         (control({"model": "n"}), "definition_invalid"),
+        (control(body(), model="other"), "definition_invalid"),
+        (control(body() | {"extra": 1}), "definition_invalid"),
         (without(control(body()), "body"), "field"),
         ({"kind": "control", "action": "frontier"}, "field"),
         ({"kind": "control", "action": "frontier", "at": "2026-03-01T11:00:00Z"}, None),
@@ -240,6 +244,7 @@ def test_the_hash_of_a_definition_is_the_pipelines(value: object) -> None:
     [
         inference(),
         dict(reversed(inference().items())),
+        inference(features=None, prediction=1e0),
         inference(prediction=1.0),
         inference(score=None),
         inference(served_at="2026-03-01T12:00:00.000000+01:00"),
@@ -249,6 +254,11 @@ def test_the_same_event_in_another_spelling_is_a_duplicate(again: dict[str, Any]
     judged = verdicts(inference(), again)
     assert judged.homes == ["inference", "duplicate"]
     assert judged.firsts == {1: 0}
+
+
+def test_numbers_are_equal_by_value_wherever_they_stand() -> None:
+    spellings = [{"inputs": {"a": [1, 0]}, "score": 0}, {"inputs": {"a": [1.0, -0.0]}, "score": -0.0}]
+    assert verdicts(*(inference(**said) for said in spellings)).homes == ["inference", "duplicate"]
 
 
 @pytest.mark.parametrize(

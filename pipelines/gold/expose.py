@@ -2,119 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
-from pyspark.sql import Column as Expression
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.contract import AMOUNT
 from pipelines.definition import Definition
-from pipelines.exact import amount
-from pipelines.gold.defined import defined, matching
-from pipelines.gold.placing import place
-from pipelines.gold.quality import TERM, terms
+from pipelines.exact import UNIT, amount, units
+from pipelines.gold.placing import INCREMENTS, Placed, Sums
+from pipelines.gold.quality import Shown, Term, silence, terms
 
 EDGES: tuple[Decimal, ...] = tuple(amount(0.001 * 1.02**i) for i in range(1400))
 """Upper edges of the buckets of a measure, 2 % apart: bucket k holds EDGES[k - 1] < value <= EDGES[k]."""
 
-_TERMS = f"array<{TERM.simpleString()}>"
+_READ = (
+    *("tenant", "model", "version", "status", "offset", "prediction", "prediction_text", "score", "scores"),
+    *("segments", "measures", "items"),
+)
 
 
 def expose(inferences: DataFrame, *, definitions: Sequence[Definition]) -> DataFrame:
-    """Increments of gold.statistics: basis `exposed` under the service definitions, and per label one post-dated silence."""
-    service, labels = defined(definitions, labels=False), defined(definitions, labels=True)
-    exposures = _service(inferences, service).unionByName(terms(_silence(inferences, labels)))
-    return place(exposures, F.concat(service, labels))
+    """Increments of gold.statistics: basis `exposed` under the service definitions, and per label one post-dated silence.
+
+    Silence is posted for inferences with status ok, at maturity: max(served_at + attribution window, received_at).
+    """
+    times = [F.unix_micros(name).alias(name) for name in ("served_at", "received_at")]
+    return inferences.select(*_READ, *times).mapInArrow(partial(_increments, tuple(definitions)), INCREMENTS)
 
 
-def _silence(inferences: DataFrame, labels: Expression) -> DataFrame:
-    """One outcome per exposure and label: what silence will say at maturity, max(served_at + window, received_at)."""
-    served = inferences.where(F.col("status") == "ok").select(
-        *["tenant", "model", "version", "segments", "served_at", "received_at", "score", "items"],
-        *["prediction", "prediction_text", "scores"],
-        matching(
-            labels,
-            lambda d: (d["model"] == F.col("model")) & (d["offset"] < F.col("offset")),
-        ),
-    )
-    d = F.col("defined")
-    itself = F.array(F.col("score"))
-    shown = F.when(d["unit"] == "item", F.transform("items", lambda place: place["score"])).otherwise(itself)
-    return (
-        served.withColumn("shown", F.explode(shown))
-        .withColumn("score", F.col("shown"))
-        .withColumn("unit", d["unit"])
-        .withColumn("basis", F.lit("silent"))
-        .withColumn("sign", F.lit(1))
-        .withColumn("missing", ~d["silent"])
-        .withColumn("number", d["absent"])
-        .withColumn("text", d["absent_text"])
-        .withColumn("known_at", F.greatest("received_at", _later("served_at", d["window"])))
-    )
+def _increments(definitions: Sequence[Definition], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    declared: dict[str, list[Placed]] = defaultdict(list)
+    for definition in definitions:
+        declared[definition.model].append(Placed(definition))
+    sums = Sums()
+    for batch in batches:
+        for row in batch.to_pylist():
+            segments = dict(row["segments"] or ())
+            for placed in declared.get(row["model"], ()):
+                if placed.definition.offset < row["offset"]:
+                    _add(sums, placed, row, placed.values(segments))
+    yield from sums.rows().to_batches()
 
 
-def _later(at: str, seconds: Expression) -> Expression:
-    return F.timestamp_micros(F.unix_micros(at) + seconds * 1_000_000)
+def _add(sums: Sums, placed: Placed, row: dict[str, Any], values: tuple[str, ...]) -> None:
+    definition = placed.definition
+    place = placed, row["tenant"], row["version"], values, row["served_at"]
+    if definition.policy is None:
+        sums.add(*place, row["received_at"], "exposed", service_terms(definition, row))
+    elif row["status"] == "ok":
+        matures_at = max(row["served_at"] + definition.policy.window * 1_000_000, row["received_at"])
+        for shown in _shown(definition.policy.unit, row):
+            sums.add(*place, matures_at, "silent", terms(definition, shown, silence(definition)))
 
 
-def _service(inferences: DataFrame, service: Expression) -> DataFrame:
-    """The terms of the service statistics."""
-    matched = inferences.select(
-        *["tenant", "model", "version", "segments", "served_at", "status", "items", "measures"],
-        F.col("received_at").alias("known_at"),
-        matching(
-            service,
-            lambda d: (d["model"] == F.col("model")) & (d["offset"] < F.col("offset")),
-        ),
-    )
-    ok = F.col("status") == "ok"
-    counts = F.array(
-        F.when(ok, _term("n", F.lit(1))),
-        F.when(~ok, _term("errors", F.lit(1))),
-        F.when(ok & (F.size("items") > 0), _term("items", F.size("items"))),
-    )
-    measured = F.flatten(
-        F.transform(
-            F.filter("defined.measures", lambda name: F.try_element_at("measures", name).isNotNull()),
-            lambda name: F.array(
-                _term(name, F.try_element_at("measures", name)),
-                _term(F.concat(name, F.lit(".n")), F.lit(1)),
-                _term(
-                    F.concat(name, F.lit(".histogram")),
-                    F.lit(1),
-                    bucket(F.try_element_at("measures", name)).cast("string"),
-                ),
-            ),
-        )
-    )
-    every = F.filter(
-        F.concat(counts, F.coalesce(measured, F.array().cast(_TERMS))),
-        lambda term: term.isNotNull() & (term["amount"] != 0),
-    )
-    return matched.withColumn("term", F.explode(every)).select(
-        *["tenant", "model", "version", "segments", "served_at", "defined"],
-        F.lit("exposed").alias("basis"),
-        "known_at",
-        F.col("term.statistic").alias("statistic"),
-        F.col("term.bucket").alias("bucket"),
-        F.col("term.amount").alias("amount"),
-    )
+def _shown(unit: str, row: dict[str, Any]) -> list[Shown]:
+    """What was shown: the request, or each item of its slate."""
+    scores = dict(row["scores"]) if row["scores"] else None
+    if unit == "request":
+        return [Shown(unit, row["prediction"], row["prediction_text"], row["score"], scores)]
+    return [Shown(unit, score=item["score"], scores=scores) for item in row["items"] or ()]
 
 
-def bucket(value: Expression) -> Expression:
-    """The number of EDGES below a value: guessed by logarithm, then counted among the four edges around, exactly."""
-    edges = F.lit([str(edge) for edge in EDGES]).cast("array<decimal(38,9)>")
-    guess = F.floor(F.log(F.greatest(value.cast("double"), F.lit(0.001)) / 0.001) / F.log(F.lit(1.02))).cast("int")
-    low = F.greatest(F.lit(0), F.least(guess - 2, F.lit(len(EDGES) - 5)))
-    below = F.filter(F.slice(edges, low + 1, F.lit(5)), lambda edge: edge < value)
-    return F.when(value <= EDGES[0], F.lit(0)).otherwise(low + F.size(below))
+def service_terms(definition: Definition, row: dict[str, Any]) -> list[Term]:
+    """Counts of inferences, errors and items, and of each declared measure its sum, count and histogram."""
+    if row["status"] == "ok":
+        found: list[Term] = [("n", "", UNIT)]
+        if row["items"]:
+            found.append(("items", "", UNIT * len(row["items"])))
+    else:
+        found = [("errors", "", UNIT)]
+    for name, value in row["measures"] or ():
+        if name in definition.measures:
+            total = units(value)
+            found += [(f"{name}.n", "", UNIT), (f"{name}.histogram", str(bucket(value)), UNIT)]
+            found += [(name, "", total)] if total else []
+    return found
 
 
-def _term(statistic: str | Expression, value: Expression, bucket_name: Expression | None = None) -> Expression:
-    return F.struct(
-        (F.lit(statistic) if isinstance(statistic, str) else statistic).alias("statistic"),
-        (F.lit("") if bucket_name is None else bucket_name).alias("bucket"),
-        value.cast(AMOUNT).alias("amount"),
-    )
+def bucket(value: Decimal) -> int:
+    """The number of EDGES below a value."""
+    return bisect_left(EDGES, value)

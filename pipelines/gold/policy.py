@@ -151,8 +151,15 @@ def _priority(votes: Sequence[Vote], policy: Policy) -> Value | None:
     return [vote.value for vote in votes if ranks.get(vote.role or "", len(ranks)) == best][-1]
 
 
-def _total(votes: Sequence[Vote], *, over: int = 1) -> float:
-    return float(total((shortest(float(vote.value)) for vote in votes if vote.value is not None), over=over))
+def _computed(compute: Callable[[list[float]], float]) -> Callable[[Sequence[Vote], Policy], Value | None]:
+    """A resolution by arithmetic; votes that are no numbers (of a label that is a category elsewhere) say nothing to it."""
+
+    def resolve(votes: Sequence[Vote], policy: Policy) -> Value | None:
+        del policy
+        numbers = [vote.value for vote in votes if isinstance(vote.value, float)]
+        return compute(numbers) if numbers else None
+
+    return resolve
 
 
 _RESOLVE: dict[str, Callable[[Sequence[Vote], Policy], Value | None]] = {
@@ -160,9 +167,9 @@ _RESOLVE: dict[str, Callable[[Sequence[Vote], Policy], Value | None]] = {
     "latest": lambda votes, _: votes[-1].value,
     "priority": _priority,
     "majority": _majority,
-    "mean": lambda votes, _: _total(votes, over=len(votes)),
-    "sum": lambda votes, _: _total(votes),
-    "max": lambda votes, _: max(float(vote.value) for vote in votes if vote.value is not None),
-    "any": lambda votes, _: float(any(vote.value for vote in votes)),
+    "mean": _computed(lambda numbers: float(total(map(shortest, numbers), over=len(numbers)))),
+    "sum": _computed(lambda numbers: float(total(map(shortest, numbers)))),
+    "max": _computed(max),
+    "any": _computed(lambda numbers: float(any(numbers))),
 }
 """Votes in the order of their places; ties are broken by place, so never by arrival."""

@@ -2,65 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.definition import Definition
-from pipelines.gold.defined import defined, matching
-from pipelines.gold.placing import place
-from pipelines.gold.quality import terms
+from pipelines.gold.placing import INCREMENTS, Placed, Sums
+from pipelines.gold.quality import Shown, silence, terms
+
+_OF_ENTRY = ("tenant", "label", "policy", "unit", "number", "text", "sign")
+_OF_CONTEXT = ("model", "version", "offset", "prediction", "prediction_text", "score", "scores", "segments")
 
 
 def tally(entries: DataFrame, *, definitions: Sequence[Definition]) -> DataFrame:
     """Increments of gold.statistics: what each ledger entry adds as an answer, and takes from silence.
 
-    An entry with sign s and known_at K posts `answered` with s at K, and `silent` with -s at max(matures_at, K).
+    An entry with sign s and known_at K posts `answered` with s at K, and `silent` with -s at max(matures_at, K), under every
+    definition of its policy that applies to its inference. An entry whose inference is not judged posts nothing.
     """
-    judged = entries.where("context.judged").select(
-        "tenant",
-        "label",
-        "policy",
-        "unit",
-        "number",
-        "text",
-        "sign",
-        "known_at",
-        "matures_at",
-        *[
-            F.col(f"context.{name}").alias(name)
-            for name in ("model", "version", "segments", "served_at", "offset")
-            + ("prediction", "prediction_text", "score", "scores")
-        ],
+    return (
+        entries.where("context.judged")
+        .select(
+            *_OF_ENTRY,
+            *[F.col(f"context.{name}").alias(name) for name in _OF_CONTEXT],
+            *[F.unix_micros(name).alias(name) for name in ("known_at", "matures_at")],
+            F.unix_micros("context.served_at").alias("served_at"),
+        )
+        .mapInArrow(partial(_increments, tuple(definitions)), INCREMENTS)
     )
-    declared = defined(definitions, labels=True)
-    by_definition = judged.select(
-        "*",
-        matching(
-            declared,
-            lambda d: (d["model"] == F.col("model"))
-            & (d["label"] == F.col("label"))
-            & (d["policy"] == F.col("policy"))
-            & (d["offset"] < F.col("offset")),
-        ),
-    )
-    answer = F.struct(
-        F.lit("answered").alias("basis"),
-        F.col("known_at"),
-        F.col("sign"),
-        F.lit(False).alias("missing"),
-        F.col("number"),
-        F.col("text"),
-    )
-    silence = F.struct(
-        F.lit("silent").alias("basis"),
-        F.greatest("matures_at", "known_at").alias("known_at"),
-        (-F.col("sign")).alias("sign"),
-        (~F.col("defined.silent")).alias("missing"),
-        F.col("defined.absent").alias("number"),
-        F.col("defined.absent_text").alias("text"),
-    )
-    sides = by_definition.withColumn("side", F.explode(F.array(answer, silence)))
-    kept = [name for name in sides.columns if name not in ("known_at", "sign", "number", "text", "side")]
-    return place(terms(sides.select(*kept, "side.*")), declared)
+
+
+def _increments(definitions: Sequence[Definition], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    declared: dict[tuple[str, str, str], list[Placed]] = defaultdict(list)
+    for definition in definitions:
+        if definition.policy is not None:
+            declared[definition.model, definition.label, definition.policy.hash].append(Placed(definition))
+    sums = Sums()
+    for batch in batches:
+        for row in batch.to_pylist():
+            for placed in declared.get((row["model"], row["label"], row["policy"]), ()):
+                if placed.definition.offset < row["offset"]:
+                    _add(sums, placed, row)
+    yield from sums.rows().to_batches()
+
+
+def _add(sums: Sums, placed: Placed, row: dict[str, Any]) -> None:
+    """Both sides of one entry under one definition."""
+    definition = placed.definition
+    scores = dict(row["scores"]) if row["scores"] else None
+    shown = Shown(row["unit"], row["prediction"], row["prediction_text"], row["score"], scores)
+    value = row["number"] if row["text"] is None else row["text"]
+    place = placed, row["tenant"], row["version"], placed.values(dict(row["segments"] or ())), row["served_at"]
+    sign, known_at = row["sign"], row["known_at"]
+    sums.add(*place, known_at, "answered", terms(definition, shown, value), sign)
+    silent_from = max(row["matures_at"], known_at)
+    sums.add(*place, silent_from, "silent", terms(definition, shown, silence(definition)), -sign)

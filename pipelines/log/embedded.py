@@ -6,6 +6,7 @@ A block per append and no row per record is what makes it fast: appending and re
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,8 +52,14 @@ class Append:
     block: bytes
 
     def records(self) -> pa.Table:
-        """The records, with columns payload and received_at."""
-        return pa.ipc.open_stream(self.block).read_all()
+        """The records, with columns payload and received_at. Raises StateError `log_unreadable`."""
+        try:
+            records = pa.ipc.open_stream(self.block).read_all()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _unreadable(f"offsets {self.start} to {self.end - 1}", f"the block is no Arrow stream: {error}") from error
+        if records.num_rows != self.end - self.start:
+            raise _unreadable(f"offsets {self.start} to {self.end - 1}", f"the block holds {records.num_rows} records")
+        return records
 
 
 class _Frontier(msgspec.Struct):
@@ -70,6 +77,7 @@ class EmbeddedLog:
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
+        self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
@@ -77,9 +85,7 @@ class EmbeddedLog:
             self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
             self._db.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
-            raise StateError(
-                "log_unreadable", f"{path}: this is not a readable log ({error}). Restore the file from a backup."
-            ) from error
+            raise _unreadable(str(path), f"this is not a readable log: {error}") from error
 
     def append(self, payloads: Sequence[bytes], received_at: Sequence[datetime] | None = None) -> int:
         """Append records in order and return the offset of the last one; they are on disk by then.
@@ -167,14 +173,15 @@ class EmbeddedLog:
 
     @contextmanager
     def _transaction(self) -> Iterator[tuple[int, int]]:
-        """The wall clock and the floor, in microseconds, inside one write transaction."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield _micros(datetime.now(UTC)), self._db.execute("SELECT floor FROM clock").fetchone()[0]
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        """The wall clock and the floor, in microseconds, inside one write transaction; threads take turns."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield _micros(datetime.now(UTC)), self._db.execute("SELECT floor FROM clock").fetchone()[0]
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
 
     def _write(
         self, payloads: Sequence[bytes], times: list[int], clock: str, now: int, floor: int, *, data: bool = True
@@ -204,6 +211,10 @@ def _asserted(payload: bytes) -> int:
     if event.kind != "control" or event.action != "frontier" or event.at.tzinfo is None:
         return 0
     return _micros(event.at)
+
+
+def _unreadable(where: str, found: str) -> StateError:
+    return StateError("log_unreadable", f"{where}: {found}. Restore the file of the log from a backup.")
 
 
 def _micros(at: datetime) -> int:

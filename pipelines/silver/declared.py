@@ -6,10 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.definition import Definition, Policy
-
-WIDEST = 1e9
-"""The range of a numeric label that declares none: plus and minus this, so that squares fit."""
+from pipelines.definition import WIDEST, Definition, Policy
 Fields = tuple[frozenset[str], frozenset[str]]
 """Names of declared segments, and of declared measures."""
 

@@ -23,6 +23,8 @@ _TIME = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1)
 _SECOND = timedelta(seconds=1)
+_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The instants that a timestamp can hold, in microseconds."""
 
 
 def read_fields(where: str, document: dict[str, Any], fields: Fields) -> dict[str, Any]:
@@ -188,4 +190,6 @@ def time(where: str, value: Any) -> int:
             raise RefusedError("bad_time", f"{where}: {value!r:.80}: an offset has at most 23:59")
         ahead = (int(hours) * 60 + int(minutes)) * 60_000_000
         instant += ahead if sign == "-" else -ahead
+    if not _FIRST <= instant <= _LAST:
+        raise RefusedError("bad_time", f"{where}: {value!r:.80} is not within the years 1 to 9999 in UTC")
     return instant

@@ -87,6 +87,8 @@ class Verdicts:
         declared = definition(found["body"], offset)
         if declared.hash != found["definition"]:
             raise RefusedError("definition_invalid", f"the body's hash is {declared.hash}, not {found['definition']}")
+        if declared.model != found["model"]:
+            raise RefusedError("definition_invalid", f"the body is of model {declared.model}, not {found['model']}")
         self.definitions.declare(declared)
 
 

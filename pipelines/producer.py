@@ -1,0 +1,34 @@
+"""The way in for a producer: a log whose models are declared, so that no event comes before its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines import settings as configuration
+from pipelines.definitions import declare
+from pipelines.lake import Lake
+from pipelines.log import EmbeddedLog
+from pipelines.models import load_models
+from pipelines.paths import log_path
+from pipelines.settings import Settings
+from pipelines.silver.tables import CONTROLS
+
+
+def open_log(lake: Path | None = None, conf: Path | None = None) -> EmbeddedLog:
+    """The log of a lake, to `append` to; the model files of the conf folder are declared in it first, where they are new.
+
+    An event of a model that is declared only after it is quarantined (`unknown_model`): what a record means never depends on
+    what comes later. Close the log when done.
+    """
+    return declared_log(configuration.load(conf, lake_path=lake))
+
+
+def declared_log(settings: Settings) -> EmbeddedLog:
+    """The same, by settings."""
+    root = settings.lake.path.resolve()
+    definitions = load_models(settings.models_path)
+    tables = Lake(root)
+    tables.create(CONTROLS)
+    log = EmbeddedLog(log_path(root), durable=settings.log.fsync)
+    declare(log, tables, definitions)
+    return log

@@ -1,0 +1,56 @@
+"""What the pipeline decides about one record and about one score, beside the verifier's reading of the same rules."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipelines.definition import Definition, active
+from pipelines.gold.quality import score_bucket
+from pipelines.silver.declared import Declared
+from pipelines.silver.parse import judge
+from pipelines.verify.fields import FIELD_REASONS
+from pipelines.verify.report import micros
+from pipelines.verify.verdicts import Verdicts
+from tests import generator
+
+MINUTE = 60_000_000
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_record_is_judged_as_by_the_verifier(seed: int) -> None:
+    records = generator.history(seed, 300)
+    verdicts = Verdicts()
+    declared: list[Definition] = []
+    for offset, (payload, received) in enumerate(records):
+        verdicts.take(payload, micros(received))
+        row = judge(payload, micros(received), offset, Declared(declared))
+        if (control := row.get("control")) and control["action"] == "define":
+            declared = active([*declared, Definition.of(json.loads(control["body"]), offset)])
+        expected = verdicts.reasons.get(offset)
+        if expected not in ("id_conflict", *FIELD_REASONS):
+            assert row.get("reason") == expected, payload
+        elif expected != "id_conflict":
+            assert row["reason"] in FIELD_REASONS, payload
+
+
+def test_the_generator_meets_everything() -> None:
+    verdicts = Verdicts()
+    for payload, received in generator.history(1, 300):
+        verdicts.take(payload, micros(received))
+    late = [f for f in verdicts.feedback.values() if f.request_id in verdicts.inferences]
+    waited = [verdicts.inferences[f.request_id].received_at - f.received_at for f in late]
+    assert len({*verdicts.reasons.values()}) >= 25
+    assert {*verdicts.homes} == {"inference", "feedback", "control", "duplicate", "quarantined"}
+    assert {f.action for f in late if f.target is None} == {"assert", "correct", "withdraw", "adjudicate"}
+    assert {f.action for f in late if f.target is not None} == {"correct", "withdraw"}
+    assert {f.label for f in late} == set(generator.VALUES)
+    assert sum(wait > 60 * MINUTE for wait in waited) >= 5
+    assert len(late) < len(verdicts.feedback)
+
+
+def test_a_score_on_an_edge_falls_into_the_bucket_that_its_decimal_says() -> None:
+    for number in range(1000):
+        assert score_bucket(number / 1000, 1000) == number
+    assert score_bucket(1.0, 1000) == 999

@@ -1,0 +1,265 @@
+"""Crashes inside the data: after any commit, before Spark's own, by kill -9. Nothing is lost or counted twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from pipelines import checkpoint, leases
+from pipelines.app import TABLES, Application
+from pipelines.contract import Table
+from pipelines.errors import StateError
+from pipelines.gold.tables import FRONTIERS, OUTCOME_LEDGER, STATISTICS
+from pipelines.job import run_batch
+from pipelines.jobs import NAMES
+from pipelines.lake import Lake, Mark
+from pipelines.log import EmbeddedLog
+from pipelines.paths import checkpoints, log_path
+from pipelines.settings import Settings
+from pipelines.silver import tables as silver
+from tests import generator, lakes
+
+HISTORY = generator.history(11, 150)
+FIRST = 80
+"""Records of the first run; what comes afterwards belongs partly to it, so that reconcile has something to do."""
+STOPS_WITHIN = 15
+"""Seconds that Ctrl-C may take."""
+
+
+class CrashError(Exception):
+    """The process is gone."""
+
+
+class CrashingLake(Lake):
+    """A lake that crashes right after its first commit to one of these tables."""
+
+    def __init__(self, root: Path, tables: tuple[Table, ...], spark: SparkSession) -> None:
+        super().__init__(root, spark=spark)
+        self.tables = tables
+
+    def append(self, table: Table, rows: pa.Table | DataFrame, mark: Mark, covers: Mapping[str, Any]) -> int:
+        written = super().append(table, rows, mark, covers)
+        if written and table in self.tables:
+            raise CrashError(table.name)
+        return written
+
+
+def drained_with_crashes(settings: Settings, spark: SparkSession, tables: tuple[Table, ...]) -> list[str]:
+    """Drain, crash after a commit to one of the tables, start again, until it comes through; where it crashed."""
+    crashes: list[str] = []
+    while True:
+        with Application(settings, spark) as app:
+            app.lake = CrashingLake(app.root, tables, spark)
+            try:
+                app.drain()
+            except (CrashError, StateError) as error:
+                crashes.append(next(table.name for table in TABLES if table.name in str(error)))
+                assert len(crashes) < 60, f"it never comes through: {crashes}"
+                continue
+        return crashes
+
+
+@pytest.fixture(scope="module")
+def half(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake that has gone through the first part of the history; the rest is in its log."""
+    root = tmp_path_factory.mktemp("crash") / "lake"
+    settings = lakes.settings_for(root)
+    lakes.run(settings, spark, [HISTORY[:FIRST]])
+    with Application(settings, spark) as app:
+        lakes.append(app, HISTORY[FIRST:])
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(spark: SparkSession, half: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same lake after a second run, in which every single commit was followed by a crash."""
+    root = copied(half, tmp_path_factory.mktemp("crash"))
+    crashes = drained_with_crashes(lakes.settings_for(root), spark, TABLES)
+    expected = {table.name for table in TABLES} - {"silver.controls"}
+    assert expected <= {*crashes, "silver.controls"}, f"not every table was written to: {crashes}"
+    return root
+
+
+def copied(lake: Path, folder: Path) -> Path:
+    """A copy of a lake; the tables' ids, and so the streams' offsets, stay the same."""
+    return Path(shutil.copytree(lake, folder / "copy"))
+
+
+def test_a_crash_after_every_single_commit_changes_nothing(whole: Path) -> None:
+    lakes.proven(whole)
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_a_crash_after_a_commit_to_one_table_changes_nothing(
+    spark: SparkSession, half: Path, tmp_path: Path, table: Table
+) -> None:
+    root = copied(half, tmp_path)
+    assert drained_with_crashes(lakes.settings_for(root), spark, (table,))
+    lakes.proven(root)
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_a_batch_that_spark_did_not_commit_is_done_again_without_a_trace(
+    spark: SparkSession, whole: Path, tmp_path: Path, batches: int
+) -> None:
+    root = copied(whole, tmp_path)
+    before = lakes.count(root)
+    for folder in checkpoints(root).iterdir():
+        forget_last(folder, batches)
+    lakes.run(lakes.settings_for(root), spark, [[]])
+    assert lakes.count(root) == before
+    lakes.proven(root)
+
+
+def forget_last(folder: Path, batches: int) -> None:
+    """Bring a checkpoint back to before it committed its last batches: the newest that is planned is done again."""
+    last = checkpoint.committed(folder)
+    assert last is not None
+    lowest = max(0, last.batch - batches + 1)
+    for batch in range(lowest, last.batch + 1):
+        for kind in ("commits", "offsets") if batch > lowest else ("commits",):
+            (folder / kind / str(batch)).unlink()
+            (folder / kind / f".{batch}.crc").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("table", [STATISTICS, OUTCOME_LEDGER, silver.LABELLED], ids=lambda table: table.name)
+def test_a_half_written_batch_is_completed_by_its_replay(
+    spark: SparkSession, whole: Path, tmp_path: Path, table: Table
+) -> None:
+    pairs, definitions = lakes.rows_of(whole, silver.LABELLED), generator.definitions()
+    once, twice = tmp_path / "once", tmp_path / "twice"
+
+    def write(lake: Lake) -> None:
+        lake.create(*TABLES)
+        run_batch(
+            Application(lakes.settings_for(once), spark).groups[1].jobs,
+            spark.createDataFrame(pairs),
+            lake=lake,
+            definitions=lambda _: definitions,
+            mark=lambda written: Mark(f"test:{written.name}", 0),
+            covers={},
+        )
+
+    write(Lake(once, spark=spark))
+    with pytest.raises(CrashError):
+        write(CrashingLake(twice, (table,), spark))
+    write(Lake(twice, spark=spark))
+    for each in (STATISTICS, OUTCOME_LEDGER, silver.LABELLED):
+        assert lakes.rows_of(twice, each).num_rows == lakes.rows_of(once, each).num_rows > 0
+        assert lakes.net(twice, each) == lakes.net(once, each)
+
+
+def test_a_batch_is_written_once_under_its_mark(tmp_path: Path) -> None:
+    row = FRONTIERS.frame([{"frontier": None, "end_offset": 1, "open_from": 0, "recorded_at": generator.START}])
+    Lake(tmp_path).create(FRONTIERS)
+    for lake in (first := Lake(tmp_path), first, Lake(tmp_path)):
+        for batch in (0, 1):
+            lake.append(FRONTIERS, row, Mark("test", batch), {})
+    Lake(tmp_path).append(FRONTIERS, row, Mark("another checkpoint", 0), {})
+    assert lakes.rows_of(tmp_path, FRONTIERS).num_rows == 3
+
+
+def test_a_second_application_on_one_lake_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+    settings = lakes.settings_for(tmp_path)
+    with Application(settings, spark) as app:
+        with pytest.raises(StateError) as here, Application(settings, spark, jobs=["tally"]):
+            pass
+        with pytest.raises(StateError) as elsewhere, leases.hold_by_process(app.root, NAMES, "maintain"):
+            pass
+    assert (here.value.code, elsewhere.value.code) == ("lease_held", "lease_held")
+    with leases.hold_by_process(app.root, NAMES, "maintain"), pytest.raises(StateError) as held:
+        Application(settings, spark).__enter__()
+    assert held.value.code == "lease_held"
+
+
+@pytest.mark.parametrize("chain", [0, 1])
+def test_a_lost_checkpoint_over_filled_tables_is_refused(
+    spark: SparkSession, whole: Path, tmp_path: Path, chain: int
+) -> None:
+    root = copied(whole, tmp_path)
+    with Application(lakes.settings_for(root), spark) as app:
+        shutil.rmtree(app.groups[chain].checkpoint)
+    with pytest.raises(StateError) as refused, app:
+        pass
+    assert refused.value.code == "checkpoint_missing"
+
+
+def test_other_chains_over_the_same_tables_are_refused(spark: SparkSession, whole: Path, tmp_path: Path) -> None:
+    settings = lakes.settings_for(copied(whole, tmp_path))
+    with pytest.raises(StateError) as refused, Application(settings, spark, jobs=["land", "refine"]):
+        pass
+    assert refused.value.code == "grouping_changed"
+
+
+def command(lake: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """`python -m pipelines` on a lake, in a session of its own, so that a signal meets nobody else."""
+    words = [sys.executable, "-m", "pipelines", *arguments, "--lake", str(lake), "--conf", str(lakes.CONF)]
+    environment = {**os.environ, "HINDSIGHT_SPARK_MEMORY": "1 GB", "HINDSIGHT_RUN_RECONCILE_EVERY": "1 second"}
+    return subprocess.Popen(
+        words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def filled(lake: Path) -> Path:
+    """A lake with nothing but a log."""
+    log = EmbeddedLog(log_path(lake), durable=False)
+    payloads, received = zip(*HISTORY, strict=True)
+    for start in range(0, len(payloads), 20):
+        log.append(payloads[start : start + 20], received[start : start + 20])
+    log.close()
+    return lake
+
+
+def finished(lake: Path, spark: SparkSession) -> None:
+    """Wait until a killed process's JVM has let go, drain what is left, and verify."""
+    deadline = time.monotonic() + 30
+    while any(leases.holder(lake, job) for job in NAMES) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    lakes.run(lakes.settings_for(lake), spark, [[]])
+    lakes.proven(lake)
+
+
+def wait_for_rows(lake: Path, table: Table, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 240
+    while not (Lake(lake).exists(table) and lakes.rows_of(lake, table).num_rows):
+        assert process.poll() is None, process.stderr and process.stderr.read().decode()[-2000:]
+        assert time.monotonic() < deadline, f"no rows in {table.name} after 240 s"
+        time.sleep(0.05)
+
+
+def test_ctrl_c_ends_a_run_in_order_and_the_next_one_goes_on(spark: SparkSession, tmp_path: Path) -> None:
+    lake = filled(tmp_path / "lake")
+    process = command(lake, "run")
+    wait_for_rows(lake, silver.INFERENCES, process)
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    _, told = process.communicate(timeout=120)
+    assert process.returncode in (0, 130), told.decode()[-2000:]
+    assert time.monotonic() - asked < STOPS_WITHIN
+    assert b"Traceback" not in told, told.decode()[-2000:]
+    finished(lake, spark)
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("table", [silver.CONTROLS, STATISTICS, silver.LABELLED], ids=lambda table: table.name)
+def test_kill_9_at_any_moment_loses_and_repeats_nothing(spark: SparkSession, tmp_path: Path, table: Table) -> None:
+    lake = filled(tmp_path / "lake")
+    process = command(lake, "run", "--once")
+    wait_for_rows(lake, table, process)
+    time.sleep(random.Random(table.name).random() / 2)
+    process.kill()
+    process.communicate()
+    finished(lake, spark)

@@ -1,0 +1,316 @@
+"""The embedded log: what is appended stands, in order, once, by a clock that never falls behind what was asserted."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sqlite3
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadMaxRows
+
+from pipelines.bronze.tables import EVENTS
+from pipelines.errors import InputError, StateError
+from pipelines.log import EmbeddedLog
+from pipelines.log.source import LogReader, Slice, bronze
+
+T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
+FAR = datetime(2999, 1, 1, tzinfo=UTC)
+
+
+def minute(count: float) -> datetime:
+    return T0 + timedelta(minutes=count)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> EmbeddedLog:
+    return EmbeddedLog(tmp_path / "a folder" / "log.sqlite", durable=False)
+
+
+def received(log: EmbeddedLog) -> list[datetime]:
+    return [at for append in log.read(0, log.end()) for at in append.records()["received_at"].to_pylist()]
+
+
+def payloads(log: EmbeddedLog, start: int = 0, end: int | None = None) -> list[bytes]:
+    rows = [bronze(append, start, end or log.end()) for append in log.read(start, end or log.end())]
+    return [payload for row in rows for payload in row["payload"].to_pylist()]
+
+
+def frontier(at: datetime) -> bytes:
+    return json.dumps({"kind": "control", "action": "frontier", "at": at.isoformat()}).encode()
+
+
+def test_offsets_count_up_without_gaps(log: EmbeddedLog) -> None:
+    assert log.end() == 0
+    assert [log.append([b"a"]), log.append([b"b", b"c"]), log.end()] == [0, 2, 3]
+
+
+def test_records_come_back_byte_for_byte_in_order(log: EmbeddedLog) -> None:
+    log.append([b"", b"\xff\x00"])
+    log.append(["é".encode()])
+    assert payloads(log) == [b"", b"\xff\x00", "é".encode()]
+
+
+def test_what_was_appended_is_there_after_opening_again(log: EmbeddedLog) -> None:
+    log.append([b"a"], [minute(5)])
+    log.assert_frontier(minute(9))
+    log.close()
+    again = EmbeddedLog(log.path)
+    again.append([b"b"], [minute(1)])
+    assert received(again) == [minute(5), minute(9), minute(9)]
+
+
+def test_the_logs_own_clock_never_goes_back(log: EmbeddedLog) -> None:
+    log.append([b"import"], [minute(0)])
+    log.append([frontier(FAR)], [minute(0)])
+    log.append([b"live"])
+    assert received(log)[-1] == FAR
+
+
+def test_a_claimed_receipt_below_the_frontier_is_lifted_to_it(log: EmbeddedLog) -> None:
+    log.append([b"a"], [minute(5)])
+    log.assert_frontier(minute(9))
+    log.append([b"b", b"c"], [minute(3), minute(12)])
+    assert received(log) == [minute(5), minute(9), minute(9), minute(12)]
+
+
+def test_claimed_receipts_need_not_be_in_order_between_frontiers(log: EmbeddedLog) -> None:
+    log.append([b"a", b"b"], [minute(5), minute(3)])
+    assert received(log) == [minute(5), minute(3)]
+
+
+def test_a_frontier_inside_an_append_lifts_what_follows_it_there(log: EmbeddedLog) -> None:
+    log.append([b"a", frontier(minute(9)), b"b"], [minute(1), minute(2), minute(3)])
+    assert received(log) == [minute(1), minute(2), minute(9)]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"kind": "control", "action": "frontier"}',
+        b'{"kind": "control", "action": "frontier", "at": "2999-01-01T00:00:00"}',
+        b'{"kind": "feedback", "action": "frontier", "at": "2999-01-01T00:00:00Z"}',
+        b'{"kind": "inference", "inputs": {"action": "frontier", "at": "2999-01-01T00:00:00Z"}}',
+        b"frontier \xff",
+        b'["frontier"' + b"[" * 5000,
+    ],
+)
+def test_what_is_no_frontier_asserts_none(log: EmbeddedLog, payload: bytes) -> None:
+    log.append([payload, b"a"], [minute(1), minute(2)])
+    assert received(log) == [minute(1), minute(2)]
+
+
+def test_a_live_receipt_is_a_floor_for_later_claims(log: EmbeddedLog) -> None:
+    before = datetime.now(UTC)
+    log.append([b"live"])
+    log.append([b"claimed"], [minute(0)])
+    live, claimed = received(log)
+    assert before <= live == claimed
+
+
+def test_each_append_says_whose_clock_it_has(log: EmbeddedLog) -> None:
+    log.append([b"a"])
+    log.append([b"b"], [FAR])
+    assert [append.clock for append in log.read(0, 2)] == ["log", "claimed"]
+
+
+def test_a_tick_asserts_the_present_of_a_live_log(log: EmbeddedLog) -> None:
+    log.append([b"live"])
+    assert log.tick() == 1
+    event = json.loads(payloads(log)[1])
+    assert (event["kind"], event["action"]) == ("control", "frontier")
+    assert datetime.fromisoformat(event["at"]) == received(log)[1] > received(log)[0]
+
+
+def test_a_tick_says_nothing_in_a_replay_of_history(log: EmbeddedLog) -> None:
+    assert log.tick() is None
+    log.append([b"a"], [minute(0)])
+    assert log.tick() is None
+    assert log.end() == 1
+
+
+def test_a_control_moves_no_floor(log: EmbeddedLog) -> None:
+    log.control(b"define")
+    log.append([b"a"], [minute(0)])
+    assert received(log)[1] == minute(0)
+    assert log.tick() is None
+
+
+@pytest.mark.parametrize(
+    ("records", "times", "code"),
+    [
+        ([], None, "empty_append"),
+        ([b"a"], [], "received_at_invalid"),
+        ([b"a"], [T0, T0], "received_at_invalid"),
+        ([b"a"], [T0.replace(tzinfo=None)], "received_at_invalid"),
+    ],
+)
+def test_a_wrong_append_is_refused_and_leaves_nothing(
+    log: EmbeddedLog, records: list[bytes], times: list[datetime] | None, code: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        log.append(records, times)
+    assert refused.value.code == code
+    assert log.end() == 0
+    assert log.append([b"a"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "most", "end"),
+    [
+        (0, None, 6),
+        (0, 100, 6),
+        (0, 6, 6),
+        (0, 5, 4),
+        (0, 3, 3),
+        (0, 1, 3),
+        (3, 1, 4),
+        (4, 1, 6),
+        (6, 1, 6),
+        (6, None, 6),
+        (9, 5, 9),
+    ],
+)
+def test_a_batch_is_whole_appends_and_at_least_one(log: EmbeddedLog, start: int, most: int | None, end: int) -> None:
+    for size in (3, 1, 2):
+        log.append([b"x"] * size)
+    assert log.bound(start, most) == end
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 6), (1, 2), (2, 4), (3, 4), (5, 6), (4, 4)])
+def test_any_range_of_offsets_can_be_read(log: EmbeddedLog, start: int, end: int) -> None:
+    log.append([b"0", b"1", b"2"])
+    log.append([b"3"])
+    log.append([b"4", b"5"])
+    assert payloads(log, start, end) == [str(i).encode() for i in range(start, end)] or start == end
+
+
+def test_the_wall_clock_of_an_append_is_found_by_any_of_its_offsets(log: EmbeddedLog) -> None:
+    log.append([b"a", b"b"], [FAR, FAR])
+    stamps = {log.appended_at(offset) for offset in (0, 1)}
+    assert len(stamps) == 1
+    assert abs(datetime.now(UTC) - (stamps.pop() or FAR)) < timedelta(minutes=1)
+    assert log.appended_at(2) is None
+
+
+def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "log.sqlite").write_bytes(b"this is not a database, whatever its name " * 50)
+    with pytest.raises(StateError) as refused:
+        EmbeddedLog(tmp_path / "log.sqlite")
+    assert refused.value.code == "log_unreadable"
+
+
+@pytest.mark.parametrize("block", [b"", b"garbage" * 40, pa.BufferOutputStream().getvalue().to_pybytes()])
+def test_a_damaged_block_is_refused_when_it_is_read(log: EmbeddedLog, block: bytes) -> None:
+    log.append([b"a"])
+    with sqlite3.connect(log.path) as db:
+        db.execute("UPDATE appends SET block = ?", (block,))
+    db.close()
+    (append,) = log.read(0, 1)
+    with pytest.raises(StateError) as refused:
+        append.records()
+    assert refused.value.code == "log_unreadable"
+
+
+def test_a_block_that_lost_a_record_is_refused(log: EmbeddedLog) -> None:
+    log.append([b"a"])
+    log.append([b"b", b"c"])
+    with sqlite3.connect(log.path) as db:
+        db.execute("UPDATE appends SET block = (SELECT block FROM appends WHERE last_offset = 0)")
+    db.close()
+    with pytest.raises(StateError) as refused:
+        [append.records() for append in log.read(0, 3)]
+    assert refused.value.code == "log_unreadable"
+
+
+def test_threads_may_share_a_log(log: EmbeddedLog) -> None:
+    failed: list[BaseException] = []
+
+    def append() -> None:
+        try:
+            for _ in range(20):
+                log.append([b"x", b"y"])
+                log.tick()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=append) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert log.end() == 240
+    assert received(log) == sorted(received(log))
+
+
+def _append_from_another_process(path: Path, name: str, start: Any) -> None:
+    start.wait()
+    log = EmbeddedLog(path)
+    for i in range(25):
+        log.append([f"{name}:{i}:0".encode(), f"{name}:{i}:1".encode()])
+    log.close()
+
+
+def test_several_processes_may_append_at_once_to_a_log_that_none_has_made_before(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    start = spawn.Barrier(3)
+    path = tmp_path / "new" / "log.sqlite"
+    workers = [spawn.Process(target=_append_from_another_process, args=(path, name, start)) for name in "abc"]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+
+    log = EmbeddedLog(path)
+    found = [payload.decode().split(":") for payload in payloads(log)]
+    assert len(found) == log.end() == 150
+    for name in "abc":
+        assert [(int(i), int(part)) for who, i, part in found if who == name] == [
+            (i, p) for i in range(25) for p in (0, 1)
+        ]
+    assert all(a[:2] == b[:2] for a, b in zip(found[::2], found[1::2], strict=True))
+    assert received(log) == sorted(received(log))
+
+
+def test_a_row_of_bronze_has_its_position_and_its_clocks(log: EmbeddedLog) -> None:
+    log.append([b"a", b"b"], [minute(0), minute(721)])
+    (append,) = log.read(0, 2)
+    rows = bronze(append, 1, 2)
+    assert rows.schema == EVENTS.arrow
+    (row,) = rows.to_pylist()
+    assert (row["offset"], row["payload"], row["received_at"], row["clock"]) == (1, b"b", minute(721), "claimed")
+    assert row["received_date"].isoformat() == "2026-03-02"
+    assert (row["tenant"], row["source"], row["partition"]) == ("default", "embedded", 0)
+
+
+def test_a_stream_takes_bounded_batches_and_reads_each_record_once(log: EmbeddedLog) -> None:
+    for size in (3, 1, 2):
+        log.append([b"x"] * size)
+    reader = LogReader(log.path, 2)
+    start, ends = reader.initialOffset(), []
+    while (end := reader.latestOffset(start, ReadMaxRows(2))) != start:
+        slices = reader.partitions(start, end)
+        offsets = [o for part in slices for batch in reader.read(part) for o in batch.column("offset").to_pylist()]
+        assert offsets == list(range(start["offset"], end["offset"]))
+        ends.append(end["offset"])
+        start = end
+    assert ends == [3, 4, 6]
+
+
+def test_available_now_ends_where_the_log_ended_at_the_start(log: EmbeddedLog) -> None:
+    log.append([b"x"] * 3)
+    reader = LogReader(log.path, 100)
+    reader.prepareForTriggerAvailableNow()
+    log.append([b"y"])
+    assert reader.latestOffset({"offset": 0}, ReadAllAvailable()) == {"offset": 3}
+    assert reader.latestOffset({"offset": 3}, ReadAllAvailable()) == {"offset": 3}
+    assert reader.reportLatestOffset() == {"offset": 4}
+    assert reader.partitions({"offset": 3}, {"offset": 3}) == []
+    assert reader.partitions({"offset": 0}, {"offset": 3}) == [Slice(0, 2), Slice(2, 3)]
