@@ -14,12 +14,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from pipelines import checkpoint, leases, settle, status
+from pipelines.bronze import tables as bronze
 from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook, declare
 from pipelines.errors import InputError, StateError, nearest
 from pipelines.gold import tables as gold
-from pipelines.bronze import tables as bronze
 from pipelines.job import Chain, run_batch
 from pipelines.jobs import NAMES, RECONCILE, chains
 from pipelines.lake import Lake, Mark, data_version
@@ -208,7 +208,11 @@ class Application:
         streams = {name: self._stream(table) for name, table in group.jobs[0].streams.items()}
         first = group.jobs[0]
         frame = first.transform(**streams) if first.on_stream else next(iter(streams.values()))
-        writer = frame.writeStream.foreachBatch(process).queryName(group.name).option("checkpointLocation", str(group.checkpoint))
+        writer = (
+            frame.writeStream.foreachBatch(process)
+            .queryName(group.name)
+            .option("checkpointLocation", str(group.checkpoint))
+        )
         if once:
             writer = writer.trigger(availableNow=True)
         elif self.settings.run.trigger:

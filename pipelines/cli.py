@@ -13,7 +13,9 @@ from pipelines import commands
 from pipelines.errors import HindsightError
 from pipelines.jobs import NAMES
 
-DESCRIPTION = "Hindsight, the feedback lakehouse: inference logs and late feedback become exact, revisable quality metrics."
+DESCRIPTION = (
+    "Hindsight, the feedback lakehouse: inference logs and late feedback become exact, revisable quality metrics."
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +28,15 @@ def parser() -> argparse.ArgumentParser:
     )
     top.set_defaults(run=None, json=False)
     known = top.add_subparsers(metavar="COMMAND", title="commands")
-    _demo(_command(known, "demo", commands.demo, "judge a model of January on the real flights of 2013", "hindsight demo --days 7"))
+    _demo(
+        _command(
+            known,
+            "demo",
+            commands.demo,
+            "judge a model of January on the real flights of 2013",
+            "hindsight demo --days 7",
+        )
+    )
     _run(_command(known, "run", commands.run, "start the jobs, until Ctrl-C", "hindsight run --once"))
     _command(known, "status", commands.status, "how every job stands", "hindsight status --json")
     _metrics(
@@ -38,9 +48,19 @@ def parser() -> argparse.ArgumentParser:
             "hindsight metrics --model arrival_delay --label late --every '1 day' --by origin --plot auc.png",
         )
     )
-    _verify(_command(known, "verify", commands.verify, "compute everything again from the log, and compare", "hindsight verify"))
+    _verify(
+        _command(
+            known, "verify", commands.verify, "compute everything again from the log, and compare", "hindsight verify"
+        )
+    )
     _maintain(
-        _command(known, "maintain", commands.maintain, "compact small files, checkpoint table logs", "hindsight maintain --dry-run")
+        _command(
+            known,
+            "maintain",
+            commands.maintain,
+            "compact small files, checkpoint table logs",
+            "hindsight maintain --dry-run",
+        )
     )
     _import(
         _command(
@@ -89,7 +109,9 @@ def _command(
 
 def _demo(command: argparse.ArgumentParser) -> None:
     command.add_argument("--days", type=int, default=28, metavar="N", help="days of 2013 to replay, 1 to 351 (28)")
-    command.add_argument("--speed", type=_positive, metavar="X", help="pace, in times that of 2013 (as fast as possible)")
+    command.add_argument(
+        "--speed", type=_positive, metavar="X", help="pace, in times that of 2013 (as fast as possible)"
+    )
     command.add_argument("--keep", type=Path, metavar="DIR", help="lay the lake there (./demo)")
 
 
@@ -101,9 +123,13 @@ def _run(command: argparse.ArgumentParser) -> None:
 def _metrics(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", help="one model (all)")
     command.add_argument("--label", help='one label (all); "" for the service itself')
-    command.add_argument("--every", default="1 hour", help="width of a window: '15 minutes', '1 day', '7 days' (1 hour)")
+    command.add_argument(
+        "--every", default="1 hour", help="width of a window: '15 minutes', '1 day', '7 days' (1 hour)"
+    )
     command.add_argument("--sliding", metavar="WIDTH", help="windows of this width, one starting every --every")
-    command.add_argument("--by", action="append", default=[], metavar="FIELD", help="version, or a segment; again for more")
+    command.add_argument(
+        "--by", action="append", default=[], metavar="FIELD", help="version, or a segment; again for more"
+    )
     command.add_argument("--as-of", type=instant, metavar="TIME", help="what could be known then (the frontier)")
     command.add_argument("--start", type=instant, metavar="TIME", help="only windows from then on")
     command.add_argument("--end", type=instant, metavar="TIME", help="only windows up to then")
@@ -114,7 +140,9 @@ def _metrics(command: argparse.ArgumentParser) -> None:
 
 
 def _verify(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--as-of", type=instant, action="append", metavar="TIME", help="compare as of then too; again for more")
+    command.add_argument(
+        "--as-of", type=instant, action="append", metavar="TIME", help="compare as of then too; again for more"
+    )
 
 
 def _maintain(command: argparse.ArgumentParser) -> None:
@@ -123,7 +151,9 @@ def _maintain(command: argparse.ArgumentParser) -> None:
 
 def _import(command: argparse.ArgumentParser) -> None:
     command.add_argument("files", nargs="+", metavar="FILE", help="files, or - for NDJSON on standard input")
-    command.add_argument("--mapping", type=Path, metavar="FILE", help="which columns are which fields: NAME.import.toml")
+    command.add_argument(
+        "--mapping", type=Path, metavar="FILE", help="which columns are which fields: NAME.import.toml"
+    )
     command.add_argument("--claimed", action="store_true", help="history: each record says when it was received")
     command.add_argument("--frontier", action="store_true", help="with --claimed: nothing older is to come")
 
@@ -133,9 +163,13 @@ def _schema(command: argparse.ArgumentParser) -> None:
 
 
 def _model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("action", choices=("init",), help="init: write a model file and a mapping from a file of yours")
+    command.add_argument(
+        "action", choices=("init",), help="init: write a model file and a mapping from a file of yours"
+    )
     command.add_argument("name", metavar="NAME", help="name of the model")
-    command.add_argument("--from", dest="source", type=Path, required=True, metavar="FILE", help="CSV, Parquet or NDJSON")
+    command.add_argument(
+        "--from", dest="source", type=Path, required=True, metavar="FILE", help="CSV, Parquet or NDJSON"
+    )
 
 
 def instant(text: str) -> datetime:
@@ -143,7 +177,9 @@ def instant(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; expected ISO 8601, such as 2013-01-25T00:00Z") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time; expected ISO 8601, such as 2013-01-25T00:00Z"
+        ) from error
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
@@ -153,5 +189,7 @@ def _positive(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no pace; expected a number above 0, such as 3600 for an hour a second")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no pace; expected a number above 0, such as 3600 for an hour a second"
+        )
     return value

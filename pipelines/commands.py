@@ -31,6 +31,26 @@ WIDTH = 132
 out = Console(width=None if sys.stdout.isatty() else WIDTH)
 told = Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
 
+HEADLINE = (
+    *(
+        "n",
+        "coverage",
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "auc",
+        "brier",
+        "base_rate",
+        "mae",
+        "rmse",
+        "bias",
+        "r2",
+    ),
+    *("macro_f1", "throughput", "error_rate", "latency_ms_p50", "latency_ms_p95", "latency_ms_p99"),
+)
+"""The metrics that are shown where none are named, as far as they apply; --json has them all."""
+
 
 def demo(asked: Namespace) -> int:
     from pipelines.demo.show import show
@@ -83,13 +103,15 @@ def status(asked: Namespace) -> int:
 
 
 def metrics(asked: Namespace) -> int:
+    import pandas as pd
+
     from pipelines import charts, session
     from pipelines.metrics import metrics as ask
 
     settings = _settings(asked)
     spark = session.build(settings, log=session.log_of(settings))
     try:
-        frame = ask(
+        frame: pd.DataFrame = ask(
             spark,
             lake=settings.lake.path.resolve(),
             model=asked.model,
@@ -105,8 +127,12 @@ def metrics(asked: Namespace) -> int:
         ).toPandas()
     finally:
         spark.stop()
-    wanted = asked.metric or charts.columns_of(frame)
-    _answer(asked, lambda: json.loads(frame.to_json(orient="records", date_format="iso")), lambda: charts.render(frame, wanted))
+    wanted = asked.metric or [name for name in HEADLINE if name in frame and frame[name].notna().any()]
+    _answer(
+        asked,
+        lambda: json.loads(frame.to_json(orient="records", date_format="iso")),
+        lambda: charts.render(frame, wanted),
+    )
     if asked.plot:
         drawn = [name for name in asked.metric or ("auc", "coverage") if name in frame.columns]
         told.print(f"drawn: {charts.draw(frame, asked.plot, metrics=drawn)}")
@@ -119,7 +145,9 @@ def verify(asked: Namespace) -> int:
     lake = _lake(asked)
     with _bar() as bar:
         task = bar.add_task("verify", total=1.0)
-        report = prove(lake, as_of=asked.as_of, progress=lambda step, share: bar.update(task, description=step, completed=share))
+        report = prove(
+            lake, as_of=asked.as_of, progress=lambda step, share: bar.update(task, description=step, completed=share)
+        )
     if not asked.json:
         for difference in report.examples:
             out.print(difference.to_dict())

@@ -116,5 +116,3 @@ def _compute(job: Job, driving: Held, lake: Lake, definitions: Definitions) -> H
     for parameter, lookup in job.lookups.items():
         lookups[parameter] = lake.frame(lake.lookup(lookup.table, driving.column(lookup.on)))
     return hold(job.transform(**{name: driving.frame}, **lookups, **defined), lake)
-
-

@@ -25,12 +25,7 @@ def chains(*, horizon: timedelta) -> tuple[Chain, ...]:
     """The two chains of one machine; `reconcile` hands what it finds to the second."""
     return (
         (
-            Job(
-                "land",
-                reads={"records": Stream(None)},
-                transform=land,
-                writes=(EVENTS,),
-            ),
+            Job("land", reads={"records": Stream(None)}, transform=land, writes=(EVENTS,)),
             Job(
                 "refine",
                 reads={

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -19,7 +20,7 @@ from deltalake import DeltaTable
 
 from pipelines.contract import Table
 
-Hashes = np.ndarray
+Hashes = Any
 _MERGE = 4
 """Runs are merged when one has become this many times as long as the next would be."""
 
@@ -101,7 +102,9 @@ def _merged(a: tuple[Hashes, Hashes], b: tuple[Hashes, Hashes]) -> tuple[Hashes,
 
 
 def _hashes(keys: pa.ChunkedArray | pa.Array) -> Hashes:
-    values = keys.drop_null().to_numpy(zero_copy_only=False) if isinstance(keys, pa.Array) else keys.drop_null().to_numpy()
+    values = (
+        keys.drop_null().to_numpy(zero_copy_only=False) if isinstance(keys, pa.Array) else keys.drop_null().to_numpy()
+    )
     return pd.util.hash_array(values.astype(object), categorize=False)
 
 

@@ -111,5 +111,6 @@ def _need_java() -> None:
     version = next((word.strip('"') for word in shown.split() if word[:1] == '"'), "")
     if not version or int(version.split(".")[0]) < 17:
         raise MachineError(
-            "java_too_old", f"{java} is version {version or 'unknown'}; Spark needs Java 17 or newer. Set JAVA_HOME to one."
+            "java_too_old",
+            f"{java} is version {version or 'unknown'}; Spark needs Java 17 or newer. Set JAVA_HOME to one.",
         )

@@ -28,7 +28,12 @@ class Cut:
 
 def last(lake: Lake) -> dict[str, Any]:
     """The newest row of gold.frontiers; zeros before the first."""
-    rows = lake.read(FRONTIERS).sort_by([("end_offset", "descending"), ("recorded_at", "descending")]).slice(0, 1).to_pylist()
+    rows = (
+        lake.read(FRONTIERS)
+        .sort_by([("end_offset", "descending"), ("recorded_at", "descending")])
+        .slice(0, 1)
+        .to_pylist()
+    )
     return rows[0] if rows else {"frontier": None, "end_offset": 0, "open_from": 0}
 
 
@@ -69,8 +74,15 @@ def record(lake: Lake, cut: Cut) -> datetime | None:
     at = frontier(lake, cut.end)
     before = last(lake)
     if (at, cut.end) != (before["frontier"], before["end_offset"]):
-        row = FRONTIERS.frame([{"frontier": at, "end_offset": cut.end, "open_from": cut.open_from, "recorded_at": datetime.now(UTC)}])
-        lake.append(FRONTIERS, row, Mark(f"reconcile:{FRONTIERS.name}:{cut.end}:{at}", 0), {"job": "reconcile", "query": "reconcile"})
+        row = FRONTIERS.frame(
+            [{"frontier": at, "end_offset": cut.end, "open_from": cut.open_from, "recorded_at": datetime.now(UTC)}]
+        )
+        lake.append(
+            FRONTIERS,
+            row,
+            Mark(f"reconcile:{FRONTIERS.name}:{cut.end}:{at}", 0),
+            {"job": "reconcile", "query": "reconcile"},
+        )
     return at
 
 
@@ -109,5 +121,5 @@ def _open_from(lake: Lake, feedback: pa.Table, before: dict[str, Any], end: int)
         ]
     )
     waiting = feedback.filter(pc.invert(pc.is_in(feedback["feedback_id"], value_set=settled)))
-    lowest = pc.min(waiting["offset"]).as_py()
-    return max(before["open_from"], end if lowest is None else min(lowest, end))
+    lowest: int | None = pc.min(waiting["offset"]).as_py()
+    return max(int(before["open_from"]), end if lowest is None else min(lowest, end))

@@ -125,7 +125,7 @@ def _jobs(root: Path, log: EmbeddedLog) -> Iterator[JobStatus]:
     for folder, chain in chains_of(folders):
         said = _note(root, folder.name)
         progress = checkpoint.committed(folder)
-        events, seconds = _lag(root, log, progress, [table for table in chain[0].streams.values()])
+        events, seconds = _lag(root, log, progress, list(chain[0].streams.values()))
         for job in chain:
             written = said.get("written", {}).get(job.name, {})
             yield JobStatus(
@@ -212,5 +212,3 @@ def _last_frontier(root: Path) -> dict[str, Any]:
         return {}
     rows = DeltaTable(path).to_pyarrow_table().sort_by([("end_offset", "descending")]).slice(0, 1).to_pylist()
     return rows[0] if rows else {}
-
-

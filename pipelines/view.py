@@ -59,14 +59,35 @@ def quality(frame: pd.DataFrame, title: str, name: str) -> Table:
     """Metrics as a table that fits a terminal: `name` is the column that tells the rows apart."""
     table = Table(title=title, title_justify="left", header_style="bold", padding=(0, 1), box=SIMPLE)
     table.add_column(name.removesuffix("_start"))
-    for heading in ("n", "cov.", "acc.", "prec.", "recall", "F1", "AUC, 95 % interval", "Brier", "base", "p50", "p95", "p99 ms"):
+    for heading in (
+        "n",
+        "cov.",
+        "acc.",
+        "prec.",
+        "recall",
+        "F1",
+        "AUC, 95 % interval",
+        "Brier",
+        "base",
+        "p50",
+        "p95",
+        "p99 ms",
+    ):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in frame.to_dict("records"):
         shares = [_share(row[metric]) for metric in ("coverage", "accuracy", "precision", "recall", "f1")]
         auc = f"{_share(row['auc'])} [{_share(row['auc_low'])}, {_share(row['auc_high'])}]"
         latency = [_share(row[f"latency_ms_p{q}"], ".0f") for q in (50, 95, 99)]
         told = f"{row[name]:%Y-%m-%d}" if isinstance(row[name], datetime) else str(row[name])
-        cells = [told, f"{row['n']:,.0f}", *shares, escape(auc), _share(row["brier"]), _share(row["base_rate"]), *latency]
+        cells = [
+            told,
+            f"{row['n']:,.0f}",
+            *shares,
+            escape(auc),
+            _share(row["brier"]),
+            _share(row["base_rate"]),
+            *latency,
+        ]
         table.add_row(*cells, style=None if row["final"] else "dim")
     return table
 

@@ -74,7 +74,7 @@ def net_of(rows: Iterable[dict[str, Any]]) -> Counter[str]:
     """The same of rows."""
     found: Counter[str] = Counter()
     for row in rows:
-        said = {name: _plain(value) for name, value in row.items() if name not in FREE}
+        said = {name: plain(value) for name, value in row.items() if name not in FREE}
         amount = said.pop("sign", None) or said.pop("amount", None) or 1
         found[repr(said)] += amount
     return Counter({key: amount for key, amount in found.items() if amount})
@@ -94,16 +94,16 @@ def proven(lake: Path, as_of: Sequence[datetime] | None = None) -> Report:
     return report
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value whose text is the same however it was read: UTC times, maps in order, 0.0 for -0.0."""
-    plain: Callable[[Any], Any] | None = _BY_TYPE.get(type(value))
-    return plain(value) if plain else value
+    as_plain: Callable[[Any], Any] | None = _BY_TYPE.get(type(value))
+    return as_plain(value) if as_plain else value
 
 
 _BY_TYPE: dict[type, Callable[[Any], Any]] = {
     datetime: lambda at: at.astimezone(UTC),
     float: lambda number: number + 0.0,
-    list: lambda values: (sorted if values and isinstance(values[0], tuple) else list)(map(_plain, values)),
-    tuple: lambda pair: tuple(map(_plain, pair)),
-    dict: lambda struct: {name: _plain(value) for name, value in sorted(struct.items())},
+    list: lambda values: (sorted if values and isinstance(values[0], tuple) else list)(map(plain, values)),
+    tuple: lambda pair: tuple(map(plain, pair)),
+    dict: lambda struct: {name: plain(value) for name, value in sorted(struct.items())},
 }

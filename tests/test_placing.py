@@ -237,7 +237,7 @@ def placed(
 ) -> list[Any]:
     """(grain, cell's start in hours after noon, cut, segment) of one term."""
     sums, at = Sums(), Placed(definition)
-    sums.add(at, "default", "1", at.values(segments), served_at, known_at, "exposed", [("n", "", UNIT)])
+    sums.add((at, "default", "1", at.values(segments), served_at), known_at, "exposed", [("n", "", UNIT)])
     found = sums.rows().to_pylist()
     assert all(row["amount"] == 1 and row["cell_at"].date() == row["cell_date"] for row in found)
     return sorted(

@@ -52,7 +52,9 @@ def expected_statistics() -> Counter[tuple[Any, ...]]:
     """label, basis, cell_at, known_at, statistic -> net amount, of the hour and the cut `all`."""
     return Counter(
         {
-            (r["label"], r["basis"], instant(r["cell_at"]), instant(r["known_at"]), r["statistic"]): Decimal(r["amount"])
+            (r["label"], r["basis"], instant(r["cell_at"]), instant(r["known_at"]), r["statistic"]): Decimal(
+                r["amount"]
+            )
             for r in _rows("statistics.csv")
         }
     )

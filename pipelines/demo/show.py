@@ -47,7 +47,8 @@ def prepare(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARK).exists():
             raise InputError(
-                "folder_in_use", f"{folder}: this folder holds something else; name an empty one with --keep, or move it away"
+                "folder_in_use",
+                f"{folder}: this folder holds something else; name an empty one with --keep, or move it away",
             )
         rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,8 +136,8 @@ def _tell_found(console: Console, sent: Mischief, found: LakeStatus) -> None:
 
 def _tell_metrics(console: Console, spark: SparkSession, folder: Path) -> None:
     def ask(every: str, by: tuple[str, ...] = ()) -> pd.DataFrame:
-        quality = metrics(spark, lake=folder, model=MODEL, label="late", every=every, by=by).toPandas()
-        service = metrics(spark, lake=folder, model=MODEL, label="", every=every, by=by).toPandas()
+        quality: pd.DataFrame = metrics(spark, lake=folder, model=MODEL, label="late", every=every, by=by).toPandas()
+        service: pd.DataFrame = metrics(spark, lake=folder, model=MODEL, label="", every=every, by=by).toPandas()
         keys = [*by, "window_start", "window_end"]
         latency = [name for name in service.columns if name.startswith("latency_ms_p")]
         return quality.drop(columns=[c for c in latency if c in quality], errors="ignore").merge(
@@ -147,7 +148,9 @@ def _tell_metrics(console: Console, spark: SparkSession, folder: Path) -> None:
     console.print(view.quality(ask(WHOLE, ("origin",)), "By origin", "origin"))
     daily = metrics(spark, lake=folder, model=MODEL, label="late", every="1 day", sliding="7 days").toPandas()
     picture = folder / "auc_and_coverage.png"
-    charts.draw(daily, picture, metrics=("auc", "coverage"), title="Arrival delay: a model of January, judged week by week")
+    charts.draw(
+        daily, picture, metrics=("auc", "coverage"), title="Arrival delay: a model of January, judged week by week"
+    )
     console.print(f"A picture of AUC and coverage over time: {picture}")
 
 

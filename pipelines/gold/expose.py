@@ -54,11 +54,11 @@ def _add(sums: Sums, placed: Placed, row: dict[str, Any], values: tuple[str, ...
     definition = placed.definition
     place = placed, row["tenant"], row["version"], values, row["served_at"]
     if definition.policy is None:
-        sums.add(*place, row["received_at"], "exposed", service_terms(definition, row))
+        sums.add(place, row["received_at"], "exposed", service_terms(definition, row))
     elif row["status"] == "ok":
         matures_at = max(row["served_at"] + definition.policy.window * 1_000_000, row["received_at"])
         for shown in _shown(definition.policy.unit, row):
-            sums.add(*place, matures_at, "silent", terms(definition, shown, silence(definition)))
+            sums.add(place, matures_at, "silent", terms(definition, shown, silence(definition)))
 
 
 def _shown(unit: str, row: dict[str, Any]) -> list[Shown]:

@@ -53,15 +53,18 @@ class Placed:
         found = self._places.get(values)
         if found is None:
             found = [
-                (cut, json.dumps([values[i] for i in at], separators=(",", ":"), ensure_ascii=False)) for cut, at in self._cuts
+                (cut, json.dumps([values[i] for i in at], separators=(",", ":"), ensure_ascii=False))
+                for cut, at in self._cuts
             ]
             self._places[values] = found
         return found
 
 
+Place = tuple[Placed, str, str, tuple[str, ...], Micros]
+"""Definition, tenant, version, values of the fields, served_at."""
 _Cell = tuple[Placed, str, str, tuple[str, ...], Micros, Micros, str]
 """Definition, tenant, version, values of the fields, start of the cell, known_at, basis."""
-_Place = tuple[Placed, str, str, str, str, str, Micros, str, Micros]
+_Key = tuple[Placed, str, str, str, str, str, Micros, str, Micros]
 """Definition, tenant, version, cut, segment, basis, start of the cell, grain, known_at."""
 
 
@@ -71,19 +74,9 @@ class Sums:
     def __init__(self) -> None:
         self._cells: dict[_Cell, dict[tuple[str, str], int]] = defaultdict(lambda: defaultdict(int))
 
-    def add(
-        self,
-        placed: Placed,
-        tenant: str,
-        version: str,
-        values: tuple[str, ...],
-        served_at: Micros,
-        known_at: Micros,
-        basis: str,
-        terms: Iterable[Term],
-        sign: int = 1,
-    ) -> None:
-        """Add terms of one unit."""
+    def add(self, place: Place, known_at: Micros, basis: str, terms: Iterable[Term], sign: int = 1) -> None:
+        """Add terms of one unit, known from a time on."""
+        placed, tenant, version, values, served_at = place
         served, known = served_at - served_at % placed.finest, known_at - known_at % MINUTE
         cell = self._cells[placed, tenant, version, values, served, known, basis]
         for statistic, bucket, units in terms:
@@ -91,14 +84,14 @@ class Sums:
 
     def rows(self) -> pa.Table:
         """Increments, one per key of gold.statistics, without zeros."""
-        sums: dict[tuple[_Place, tuple[str, str]], int] = defaultdict(int)
+        sums: dict[tuple[_Key, tuple[str, str]], int] = defaultdict(int)
         for (placed, tenant, version, values, served, known, basis), terms in self._cells.items():
             for cut, segment in placed.places(values):
                 for grain, width in placed.grains:
-                    place = (placed, tenant, version, cut, segment, basis, served - served % width, grain, known)
+                    key = (placed, tenant, version, cut, segment, basis, served - served % width, grain, known)
                     for named, units in terms.items():
-                        sums[place, named] += units
-        return _rows([(*place, *named, units) for (place, named), units in sums.items() if units])
+                        sums[key, named] += units
+        return _rows([(*key, *named, units) for (key, named), units in sums.items() if units])
 
 
 def _rows(sums: list[tuple[Any, ...]]) -> pa.Table:

@@ -21,9 +21,7 @@ from pipelines.silver.tables import LABELLED
 
 _KEY = ("tenant", "unit", "unit_id", "item", "label")
 _DIFFERENCE = StructType([f for f in OUTCOME_LEDGER.schema.fields if f.name != "recorded_at"])
-_EXTRA = StructType(
-    [StructField("policy", STRING), StructField("sign", INT), StructField("matures_at", TIMESTAMP)]
-)
+_EXTRA = StructType([StructField("policy", STRING), StructField("sign", INT), StructField("matures_at", TIMESTAMP)])
 _VOTES = [c.name for c in LABELLED.columns if c.name not in ("partition", "offset", "via")]
 
 
@@ -34,7 +32,9 @@ def resolve(touched: DataFrame, votes: DataFrame, ledger: DataFrame, *, definiti
     ever netted across known_at; and how the votes were split into batches does not matter.
     """
     empty = {f.name: F.lit(None).cast(f.dataType).alias(f.name) for f in (*_EXTRA.fields, *LABELLED.schema.fields)}
-    spoken = touched.select(*_VOTES).unionByName(votes.select(*_VOTES)).select("*", *[empty[f.name] for f in _EXTRA.fields])
+    spoken = (
+        touched.select(*_VOTES).unionByName(votes.select(*_VOTES)).select("*", *[empty[f.name] for f in _EXTRA.fields])
+    )
     shared = [name for name in _VOTES if name in OUTCOME_LEDGER.names]
     posted = ledger.select(
         *[F.col(name) if name in shared else empty[name] for name in _VOTES], *[f.name for f in _EXTRA.fields]
@@ -90,7 +90,9 @@ def _difference(
         else:
             net[columns["policy"][i], columns["known_at"][i], value, columns["matures_at"][i]] -= columns["sign"][i]
     served, received = columns["served_at"][at], columns["received_at"][at]
-    for name, policy in policies.of(columns["model"][at], columns["label"][at], columns["unit"][at], columns["offset"][at]):
+    for name, policy in policies.of(
+        columns["model"][at], columns["label"][at], columns["unit"][at], columns["offset"][at]
+    ):
         matures_at = max(served + policy.window * 1_000_000, received)
         for entry in sequence(votes, policy, served):
             net[name, entry.known_at, entry.value, matures_at] += entry.sign
@@ -151,4 +153,3 @@ def outcomes(ledger: DataFrame) -> DataFrame:
     key = [*_KEY, "policy"]
     net = ledger.groupBy(*key, "number", "text").agg(F.sum("sign").alias("live"), F.max("known_at").alias("known_at"))
     return net.where(F.col("live") != 0).drop("live")
-

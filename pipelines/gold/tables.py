@@ -3,7 +3,9 @@
 from pipelines.contract import AMOUNT, DATE, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table
 from pipelines.silver.tables import CONTEXT, SERVED_DATE
 
-RECORDED_AT = Column("recorded_at", TIMESTAMP, "When the row was written. Audit only: no number depends on it.", skipping=True)
+RECORDED_AT = Column(
+    "recorded_at", TIMESTAMP, "When the row was written. Audit only: no number depends on it.", skipping=True
+)
 
 OUTCOME_LEDGER = Table(
     "gold.outcome_ledger",
@@ -16,10 +18,14 @@ OUTCOME_LEDGER = Table(
         Column("label", STRING, "What was judged.", skipping=True),
         Column("policy", STRING, "Hash of the label policy that resolved the votes.", skipping=True),
         Column("number", DOUBLE, "The outcome, where it is a number.", nullable=True),
-        Column("text", STRING, "The outcome, where it is a category; both null: answered, and undecided.", nullable=True),
+        Column(
+            "text", STRING, "The outcome, where it is a category; both null: answered, and undecided.", nullable=True
+        ),
         Column("sign", INT, "+1 or -1."),
         Column("known_at", TIMESTAMP, "When this could be known.", skipping=True),
-        Column("matures_at", TIMESTAMP, "When silence about the unit becomes information under this policy.", skipping=True),
+        Column(
+            "matures_at", TIMESTAMP, "When silence about the unit becomes information under this policy.", skipping=True
+        ),
         Column("context", CONTEXT, "The inference, as far as a number needs it."),
         SERVED_DATE,
         RECORDED_AT,
@@ -54,7 +60,19 @@ STATISTICS = Table(
         RECORDED_AT,
     ),
     key=(
-        *("tenant", "model", "version", "experiment", "arm", "cut", "segment", "label", "definition", "basis", "unit_group"),
+        *(
+            "tenant",
+            "model",
+            "version",
+            "experiment",
+            "arm",
+            "cut",
+            "segment",
+            "label",
+            "definition",
+            "basis",
+            "unit_group",
+        ),
         *("cell_at", "grain", "known_at", "statistic", "bucket"),
     ),
     partition_by=("grain", "cell_date"),
@@ -64,8 +82,12 @@ FRONTIERS = Table(
     "gold.frontiers",
     "One row per completed reconcile: everything known before `frontier` is in gold.",
     (
-        Column("frontier", TIMESTAMP, "The least time that is fully processed; rows known at or after it are provisional.",
-               nullable=True),
+        Column(
+            "frontier",
+            TIMESTAMP,
+            "The least time that is fully processed; rows known at or after it are provisional.",
+            nullable=True,
+        ),
         Column("end_offset", LONG, "Log offset up to which every job had gone, exclusive.", skipping=True),
         Column("open_from", LONG, "Every feedback at a lower offset is labelled or orphaned.", skipping=True),
         RECORDED_AT,

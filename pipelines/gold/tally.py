@@ -59,6 +59,6 @@ def _add(sums: Sums, placed: Placed, row: dict[str, Any]) -> None:
     value = row["number"] if row["text"] is None else row["text"]
     place = placed, row["tenant"], row["version"], placed.values(dict(row["segments"] or ())), row["served_at"]
     sign, known_at = row["sign"], row["known_at"]
-    sums.add(*place, known_at, "answered", terms(definition, shown, value), sign)
+    sums.add(place, known_at, "answered", terms(definition, shown, value), sign)
     silent_from = max(row["matures_at"], known_at)
-    sums.add(*place, silent_from, "silent", terms(definition, shown, silence(definition)), -sign)
+    sums.add(place, silent_from, "silent", terms(definition, shown, silence(definition)), -sign)

@@ -56,7 +56,9 @@ class Append:
         try:
             records = pa.ipc.open_stream(self.block).read_all()
         except (pa.ArrowInvalid, OSError) as error:
-            raise _unreadable(f"offsets {self.start} to {self.end - 1}", f"the block is no Arrow stream: {error}") from error
+            raise _unreadable(
+                f"offsets {self.start} to {self.end - 1}", f"the block is no Arrow stream: {error}"
+            ) from error
         if records.num_rows != self.end - self.start:
             raise _unreadable(f"offsets {self.start} to {self.end - 1}", f"the block holds {records.num_rows} records")
         return records
@@ -102,8 +104,8 @@ class EmbeddedLog:
                 "received_at_invalid",
                 f"append: {len(received_at)} receipt times for {len(payloads)} records; expected one each, with a time zone",
             )
-        with self._transaction() as (now, floor):
-            claimed = received_at is not None
+        with self._transaction() as (now, before):
+            floor, claimed = before, received_at is not None
             own = max(now, floor)
             times = [_micros(at) for at in received_at] if received_at is not None else [own] * len(payloads)
             for i, payload in enumerate(payloads):
@@ -187,14 +189,16 @@ class EmbeddedLog:
         self, payloads: Sequence[bytes], times: list[int], clock: str, now: int, floor: int, *, data: bool = True
     ) -> int:
         batch = pa.record_batch(
-            [pa.array(payloads, pa.binary()), pa.array(np.array(times, "int64")).cast(RECORD.field(1).type)], schema=RECORD
+            [pa.array(payloads, pa.binary()), pa.array(np.array(times, "int64")).cast(RECORD.field(1).type)],
+            schema=RECORD,
         )
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, RECORD, options=_LZ4) as writer:
             writer.write_batch(batch)
         last = self.end() + len(payloads) - 1
         self._db.execute(
-            "INSERT INTO appends VALUES (?, ?, ?, ?, ?)", (last, len(payloads), clock, now, sink.getvalue().to_pybytes())
+            "INSERT INTO appends VALUES (?, ?, ?, ?, ?)",
+            (last, len(payloads), clock, now, sink.getvalue().to_pybytes()),
         )
         self._db.execute("UPDATE clock SET floor = ?", (floor,))
         if data:

@@ -102,5 +102,3 @@ def bronze(append: Append, start: int, end: int) -> pa.Table:
         "received_date": received.cast(pa.date32()) if count else pa.array([], pa.date32()),
     }
     return pa.table(columns, schema=EVENTS.arrow)
-
-

@@ -18,9 +18,7 @@ LATENESS = timedelta(hours=1)
 _CARRIED = [field.name for field in CONTEXT.fields if field.name not in ("judged", "score")]
 
 
-def attribute(
-    inferences: DataFrame, feedback: DataFrame, reconciled: DataFrame, *, horizon: timedelta
-) -> DataFrame:
+def attribute(inferences: DataFrame, feedback: DataFrame, reconciled: DataFrame, *, horizon: timedelta) -> DataFrame:
     """Pairs of a feedback and its inference, as soon as both are there, whichever came first; rows of silver.labelled.
 
     State: the keys and contexts of inferences until the watermark has passed them by `horizon`, and of feedback by AHEAD.

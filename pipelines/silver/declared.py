@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.definition import WIDEST, Definition, Policy
+
 Fields = tuple[frozenset[str], frozenset[str]]
 """Names of declared segments, and of declared measures."""
 

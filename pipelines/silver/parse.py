@@ -132,7 +132,9 @@ def _inference(event: Any, received: int, offset: int, declared: Declared) -> di
     return _timed(event.request_id, served, received) | {"inference": said}
 
 
-def _refuse_inference(event: Any, served: int, received: int, offset: int, declared: Declared) -> tuple[str, str] | None:
+def _refuse_inference(
+    event: Any, served: int, received: int, offset: int, declared: Declared
+) -> tuple[str, str] | None:
     if event.status == "ok" and event.prediction is None and not event.items:
         return "prediction_required", 'status is "ok" and there is neither a prediction nor items'
     model = declared.model(event.model, offset)
@@ -151,7 +153,10 @@ def _refuse_inference(event: Any, served: int, received: int, offset: int, decla
 
 def _refuse_time(name: str, at: int, received: int) -> tuple[str, str] | None:
     if at > received + _SKEW:
-        return "from_the_future", f"{name} is {(at - received) / 1e6:.0f} s after the record was received; at most 300 s are allowed"
+        return (
+            "from_the_future",
+            f"{name} is {(at - received) / 1e6:.0f} s after the record was received; at most 300 s are allowed",
+        )
     if at < _EARLIEST:
         return "absurd_time", f"{name} is before the year {EARLIEST.year}"
     return None
@@ -181,7 +186,12 @@ def _refuse_feedback(event: Any, offset: int, declared: Declared) -> tuple[str, 
     if all(label.unit != unit for label in labels):
         return "unit_mismatch", f'label "{event.label}" judges a {labels[0].unit}, this feedback a {unit}'
     refused = _refuse_value(event, labels)
-    if refused is None and event.action in ("correct", "withdraw") and event.target_feedback_id is None and event.rater is None:
+    if (
+        refused is None
+        and event.action in ("correct", "withdraw")
+        and event.target_feedback_id is None
+        and event.rater is None
+    ):
         return "target_required", f"a {event.action} needs a target_feedback_id or a rater"
     return refused
 

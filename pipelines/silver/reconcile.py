@@ -24,7 +24,9 @@ def reconcile(
     `feedback`: what may be open; `inferences`: theirs, where they are there; `labelled`: the pairs that are known already;
     `orphans`: what has been posted about this feedback. Both outputs are differences, so a second run posts nothing.
     """
-    missed = pair(inferences, feedback).join(labelled.select("tenant", "feedback_id"), ["tenant", "feedback_id"], "left_anti")
+    missed = pair(inferences, feedback).join(
+        labelled.select("tenant", "feedback_id"), ["tenant", "feedback_id"], "left_anti"
+    )
     pairs = missed.select(
         F.lit(RECONCILED.noun).alias("to"),
         F.struct(*RECONCILED.names).cast(RECONCILED.row_type).alias(RECONCILED.noun),

@@ -54,9 +54,14 @@ EXPERIMENT = struct(
     Column("propensity", DOUBLE, "Probability of the arm.", nullable=True),
 )
 
-BODY_HASH = Column("body_hash", STRING, "Digest of the event's content, whatever its spelling: same id and digest, same event.")
+BODY_HASH = Column(
+    "body_hash", STRING, "Digest of the event's content, whatever its spelling: same id and digest, same event."
+)
 WATERMARK_AT = Column(
-    "watermark_at", TIMESTAMP, "least(event time, received_at + 5 minutes): no client clock can drag a watermark.", skipping=True
+    "watermark_at",
+    TIMESTAMP,
+    "least(event time, received_at + 5 minutes): no client clock can drag a watermark.",
+    skipping=True,
 )
 SERVED_DATE = Column("served_date", DATE, "UTC date of served_at.", skipping=True)
 
@@ -67,14 +72,42 @@ INFERENCES = Table(
         Column("request_id", STRING, "The sender's id of the request; the same id is the same event.", wire=Id),
         Column("model", STRING, "Name of the model, as its model file declares it.", wire=Name, skipping=True),
         Column("version", STRING, "Version of the model that served.", wire=Name, skipping=True),
-        Column("served_at", TIMESTAMP, "When the model answered: the time that places every number.", wire=Time, skipping=True),
-        Column("status", STRING, "`ok`, or how it failed; anything else than ok has service statistics only.", wire=Name),
-        Column("prediction", DOUBLE, "The prediction, where it is a number.", nullable=True, wire=Number | Category | None),
+        Column(
+            "served_at",
+            TIMESTAMP,
+            "When the model answered: the time that places every number.",
+            wire=Time,
+            skipping=True,
+        ),
+        Column(
+            "status", STRING, "`ok`, or how it failed; anything else than ok has service statistics only.", wire=Name
+        ),
+        Column(
+            "prediction", DOUBLE, "The prediction, where it is a number.", nullable=True, wire=Number | Category | None
+        ),
         Column("prediction_text", STRING, "The prediction, where it is a category.", nullable=True),
         Column("score", DOUBLE, "Score of the positive class, 0 to 1.", nullable=True, wire=Share | None),
-        Column("scores", MapType(STRING, DOUBLE), "Further named scores, 0 to 1.", nullable=True, wire=dict[Name, Share] | None),
-        Column("items", ArrayType(ITEM), "The slate, where several items were served.", nullable=True, wire=list[Item] | None),
-        Column("segments", MapType(STRING, STRING), "Declared segment fields.", nullable=True, wire=dict[Name, Category] | None),
+        Column(
+            "scores",
+            MapType(STRING, DOUBLE),
+            "Further named scores, 0 to 1.",
+            nullable=True,
+            wire=dict[Name, Share] | None,
+        ),
+        Column(
+            "items",
+            ArrayType(ITEM),
+            "The slate, where several items were served.",
+            nullable=True,
+            wire=list[Item] | None,
+        ),
+        Column(
+            "segments",
+            MapType(STRING, STRING),
+            "Declared segment fields.",
+            nullable=True,
+            wire=dict[Name, Category] | None,
+        ),
         Column(
             "measures",
             MapType(STRING, AMOUNT),
@@ -95,7 +128,11 @@ INFERENCES = Table(
         Column("asked", DOUBLE, "Probability that a label was asked for.", nullable=True, wire=Propensity | None),
         Column("embedding", ArrayType(DOUBLE), "Embedding of the input.", nullable=True, wire=list[Number] | None),
         Column(
-            "targets", MapType(STRING, DOUBLE), "Propensities by target policy.", nullable=True, wire=dict[Name, Share] | None
+            "targets",
+            MapType(STRING, DOUBLE),
+            "Propensities by target policy.",
+            nullable=True,
+            wire=dict[Name, Share] | None,
         ),
         Column("inputs", STRING, "The input, as JSON.", nullable=True, wire=Any),
         Column("output", STRING, "The output, as JSON.", nullable=True, wire=Any),
@@ -114,13 +151,25 @@ FEEDBACK = Table(
     "One row per judgement that a person or system passed on one prediction: the first of its feedback_id in the log.",
     (
         Column("feedback_id", STRING, "The sender's id; the same id is the same event.", wire=Id),
-        Column("request_id", STRING, "The request it judges; one of request_id, session, subject.", nullable=True, wire=Id | None),
+        Column(
+            "request_id",
+            STRING,
+            "The request it judges; one of request_id, session, subject.",
+            nullable=True,
+            wire=Id | None,
+        ),
         Column("session", STRING, "The session it judges.", nullable=True, wire=Id | None),
         Column("subject", STRING, "The subject it judges.", nullable=True, wire=Id | None),
         Column("item", STRING, "The item of the slate it judges.", nullable=True, wire=Id | None),
         Column("over_item", STRING, "The item it was preferred over.", nullable=True, wire=Id | None),
         Column("label", STRING, "What was judged, as a model file declares it.", wire=Name, skipping=True),
-        Column("value", DOUBLE, "Label, rating or reward, where it is a number.", nullable=True, wire=Number | Category | None),
+        Column(
+            "value",
+            DOUBLE,
+            "Label, rating or reward, where it is a number.",
+            nullable=True,
+            wire=Number | Category | None,
+        ),
         Column("value_text", STRING, "The label, where it is a category.", nullable=True),
         Column(
             "action",
@@ -128,12 +177,24 @@ FEEDBACK = Table(
             "assert, correct, withdraw or adjudicate.",
             wire=Literal["assert", "correct", "withdraw", "adjudicate"],
         ),
-        Column("given_at", TIMESTAMP, "When the person acted: decides whether it lies in the window.", wire=Time, skipping=True),
+        Column(
+            "given_at",
+            TIMESTAMP,
+            "When the person acted: decides whether it lies in the window.",
+            wire=Time,
+            skipping=True,
+        ),
         Column("rater", STRING, "Who judged.", nullable=True, wire=Id | None),
         Column("role", STRING, "In which role, for the policy `priority`.", nullable=True, wire=Name | None),
         Column("target_feedback_id", STRING, "What a correct or withdraw takes back.", nullable=True, wire=Id | None),
         Column("text", STRING, "Free text that came along.", nullable=True, wire=Text | None),
-        Column("receipt", STRING, "The sealed context of the inference, as it was handed out.", nullable=True, wire=Text | None),
+        Column(
+            "receipt",
+            STRING,
+            "The sealed context of the inference, as it was handed out.",
+            nullable=True,
+            wire=Text | None,
+        ),
         *POSITION,
         BODY_HASH,
         WATERMARK_AT,
@@ -149,10 +210,14 @@ CONTROLS = Table(
     "One row per control event: what can move a number beside the events themselves.",
     (
         Column("action", STRING, "`define` or `frontier`.", wire=Literal["define", "frontier"]),
-        Column("at", TIMESTAMP, "frontier: everything known before it has been logged.", nullable=True, wire=Time | None),
+        Column(
+            "at", TIMESTAMP, "frontier: everything known before it has been logged.", nullable=True, wire=Time | None
+        ),
         Column("model", STRING, "define: the model it belongs to.", nullable=True, wire=Name | None),
         Column("definition", STRING, "define: hash of the definition.", nullable=True, wire=Id | None),
-        Column("body", STRING, "define: the definition itself, canonical JSON.", nullable=True, wire=dict[str, Any] | None),
+        Column(
+            "body", STRING, "define: the definition itself, canonical JSON.", nullable=True, wire=dict[str, Any] | None
+        ),
         *POSITION,
         RECEIVED_DATE,
     ),
@@ -260,7 +325,12 @@ ORPHANS = Table(
         Column("request_id", STRING, "The request it names."),
         Column("label", STRING, "What it judged.", skipping=True),
         Column("sign", INT, "+1 orphaned, -1 found."),
-        Column("known_at", TIMESTAMP, "+1: an hour after the feedback was received; -1: when its inference was known.", skipping=True),
+        Column(
+            "known_at",
+            TIMESTAMP,
+            "+1: an hour after the feedback was received; -1: when its inference was known.",
+            skipping=True,
+        ),
         Column("offset", LONG, "Log offset of the feedback.", skipping=True),
         RECEIVED_DATE,
     ),

@@ -1,0 +1,92 @@
+"""Housekeeping beside a running stream: files and logs change, rows do not, and streams pass over."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from pipelines.app import TABLES, Application
+from pipelines.gold.tables import STATISTICS
+from pipelines.maintain import Upkeep, maintain
+from pipelines.paths import table_path
+from pipelines.settings import Settings
+from tests import generator, lakes
+
+HISTORY = generator.history(3, 150)
+OPTIONS = {
+    "run_reconcile_every": "1 second",
+    "maintain_small_files": 1,
+    "maintain_checkpoint_every": 2,
+    "log_batch_records": 60,
+}
+
+
+def wait_until_settled(app: Application) -> None:
+    """Until everything in the log has gone all the way."""
+    deadline = time.monotonic() + 240
+    while not app.settled(app.log.end()):
+        app.check()
+        assert time.monotonic() < deadline, "the streams stand still"
+        time.sleep(0.1)
+
+
+def keep(settings: Settings) -> list[Upkeep]:
+    root = settings.lake.path
+    done = maintain(root, TABLES, settings.maintain, vacuum=False)
+    maintain(root, TABLES, settings.maintain, vacuum=True, dry_run=True)
+    return done
+
+
+@pytest.fixture(scope="module")
+def kept(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, list[Upkeep]]:
+    """A lake whose streams ran on while it was compacted again and again, and what was done to it."""
+    settings = lakes.settings_for(tmp_path_factory.mktemp("maintain") / "lake", **OPTIONS)
+    done = []
+    with Application(settings, spark) as app:
+        app.start()
+        for piece in lakes.pieces_of(HISTORY, [60, 60]):
+            lakes.append(app, piece, most=20)
+            done += keep(settings)
+            wait_until_settled(app)
+            done += keep(settings)
+    return settings, done
+
+
+def test_a_stream_goes_on_while_its_tables_are_compacted(kept: tuple[Settings, list[Upkeep]]) -> None:
+    settings, done = kept
+    lakes.proven(settings.lake.path)
+    assert sum(one.compacted for one in done) > 0
+    assert any(list((table_path(settings.lake.path, t) / "_delta_log").glob("*.checkpoint.parquet")) for t in TABLES)
+
+
+def test_compaction_changes_no_row_and_no_stream_sees_it(
+    spark: SparkSession, kept: tuple[Settings, list[Upkeep]]
+) -> None:
+    settings, _ = kept
+    root = settings.lake.path
+    lakes.run(settings, spark, [[]])
+    before = {table.name: lakes.net(root, table) for table in TABLES if table.noun != "frontiers"}
+    files = DeltaTable(table_path(root, STATISTICS)).file_uris()
+    keep(settings)
+    assert len(DeltaTable(table_path(root, STATISTICS)).file_uris()) <= len(files)
+    counted = lakes.count(root)
+    lakes.run(settings, spark, [[]])
+    assert lakes.count(root) == counted
+    assert before == {table.name: lakes.net(root, table) for table in TABLES if table.noun != "frontiers"}
+    lakes.proven(root)
+
+
+def test_a_dry_run_touches_nothing(kept: tuple[Settings, list[Upkeep]]) -> None:
+    settings, _ = kept
+    root = settings.lake.path
+
+    def state() -> dict[str, float]:
+        return {str(path): path.stat().st_mtime for path in root.rglob("*") if path.is_file()}
+
+    before = state()
+    maintain(root, TABLES, settings.maintain, vacuum=True, dry_run=True)
+    assert state() == before
