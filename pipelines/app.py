@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -180,7 +181,8 @@ class Application:
         for group in self.groups:
             query = self._start(group, once=True)
             while query.isActive:
-                query.awaitTermination(1)
+                with suppress(StreamingQueryException):  # `check` tells it
+                    query.awaitTermination(1)
                 self.note()
                 progress()
             self.check()

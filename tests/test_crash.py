@@ -188,6 +188,14 @@ def test_a_second_application_on_one_lake_is_refused(spark: SparkSession, tmp_pa
     assert held.value.code == "lease_held"
 
 
+def test_a_checkpoint_with_one_batch_is_not_new(tmp_path: Path) -> None:
+    assert checkpoint.is_new(tmp_path)
+    (tmp_path / "offsets").mkdir()
+    assert checkpoint.is_new(tmp_path)
+    (tmp_path / "offsets" / "0").touch()
+    assert not checkpoint.is_new(tmp_path)
+
+
 @pytest.mark.parametrize("chain", [0, 1])
 def test_a_lost_checkpoint_over_filled_tables_is_refused(
     spark: SparkSession, whole: Path, tmp_path: Path, chain: int

@@ -302,7 +302,7 @@ def test_a_cut_of_an_undeclared_field_holds_what_is_missing() -> None:
 def test_known_at_is_floored_to_the_minute() -> None:
     sums, at = Sums(), Placed(shaped())
     for known_at in (NOON, NOON + 59_999_999, NOON + 60_000_000):
-        sums.add(at, "default", "1", at.values({}), NOON, known_at, "exposed", [("n", "", UNIT)])
+        sums.add((at, "default", "1", at.values({}), NOON), known_at, "exposed", [("n", "", UNIT)])
     found = sums.rows().to_pylist()
     assert sorted((int(row["known_at"].timestamp()) - NOON // 10**6, row["amount"]) for row in found) == [
         (0, 2),
@@ -313,7 +313,7 @@ def test_known_at_is_floored_to_the_minute() -> None:
 def test_increments_that_cancel_leave_no_row() -> None:
     sums, at = Sums(), Placed(shaped())
     for sign in (1, -1):
-        sums.add(at, "default", "1", at.values({}), NOON, NOON, "answered", [("n", "", UNIT), ("value", "", 5)], sign)
+        sums.add((at, "default", "1", at.values({}), NOON), NOON, "answered", [("n", "", UNIT), ("value", "", 5)], sign)
     assert sums.rows().num_rows == 0
 
 

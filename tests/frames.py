@@ -1,0 +1,35 @@
+"""Frames for tests of transforms: rows of a table, two partitions, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from pipelines.contract import Table
+from pipelines.silver.tables import CONTEXT
+
+T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def at(minutes: float) -> datetime:
+    """So many minutes after noon."""
+    return T0 + timedelta(minutes=minutes)
+
+
+def frame(spark: SparkSession, table: Table, rows: Iterable[dict[str, Any]] = ()) -> DataFrame:
+    """Rows of a table, over two partitions so that nothing depends on their order."""
+    return spark.createDataFrame(table.frame(list(rows))).repartition(2)
+
+
+def rows(frame: DataFrame) -> list[dict[str, Any]]:
+    return [dict(row) for row in frame.toArrow().to_pylist()]
+
+
+def context(**changed: Any) -> dict[str, Any]:
+    """What a row knows of its inference: a judged one of model m, served at noon, at offset 5."""
+    plain: dict[str, Any] = dict.fromkeys(CONTEXT.fieldNames())
+    known = {"model": "m", "version": "1", "served_at": T0, "received_at": T0, "offset": 5, "judged": True}
+    return {**plain, **known, **changed}

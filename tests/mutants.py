@@ -1,0 +1,105 @@
+"""Named breaks of the pipeline, one line each, and the test that must notice.
+
+Each is a text that stands exactly once in a module, and what it is replaced by in a copy. A mutant that survives means
+that the promise it breaks is not tested.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One break: `before` becomes `after` in `module`; `killer` is the test that must fail."""
+
+    name: str
+    module: str
+    before: str
+    after: str
+    killer: str
+
+
+_SEQUENCE = "tests/test_policy.py::test_numbers_give_what_the_verifier_says_in_any_order"
+_HOMES = "tests/test_golden_batch.py::test_every_record_has_a_home"
+_STATISTICS = "tests/test_golden_batch.py::test_statistics_hold_every_increment"
+
+MUTANTS = (
+    Mutant(
+        "no dedup",
+        "silver/refine.py",
+        ".when(repeats, _noun(DUPLICATES))",
+        "",
+        _HOMES,
+    ),
+    Mutant(
+        "no transaction id",
+        "lake.py",
+        "app_transactions=[Transaction(mark.app, mark.batch)]",
+        "app_transactions=[]",
+        "tests/test_crash.py::test_a_batch_is_written_once_under_its_mark",
+    ),
+    Mutant(
+        "float sums",
+        "exact.py",
+        "result = _CONTEXT.add(result, value)",
+        "result = Decimal(repr(float(result) + float(value)))",
+        "tests/test_policy.py::test_a_sum_is_of_decimals",
+    ),
+    Mutant(
+        "ties broken by arrival",
+        "gold/policy.py",
+        "return self.given_at, _RANK[self.action], self.feedback_id",
+        'return self.given_at, _RANK[self.action], ""',
+        _SEQUENCE,
+    ),
+    Mutant(
+        "silence forgotten",
+        "gold/tally.py",
+        'sums.add(place, silent_from, "silent", terms(definition, shown, silence(definition)), -sign)',
+        "",
+        _STATISTICS,
+    ),
+    Mutant(
+        "entries netted across known_at",
+        "gold/policy.py",
+        "for known_at in sorted({vote.known_at for vote in ordered}):",
+        "for known_at in sorted({vote.known_at for vote in ordered})[-1:]:",
+        "tests/test_policy.py::test_a_changed_belief_takes_the_old_one_back_at_the_same_moment",
+    ),
+    Mutant(
+        "what is posted already is forgotten",
+        "gold/resolve.py",
+        '-= columns["sign"][i]',
+        "-= 0",
+        "tests/test_golden_batch.py::test_resolving_twice_posts_nothing",
+    ),
+    Mutant(
+        "score buckets by float arithmetic",
+        "gold/quality.py",
+        "int(shortest(score) * Decimal(buckets))",
+        "int(score * buckets)",
+        "tests/test_agreement.py::test_a_score_on_an_edge_falls_into_the_bucket_that_its_decimal_says",
+    ),
+    Mutant(
+        "a later conflict wins",
+        "silver/refine.py",
+        'F.min("place").alias("first")',
+        'F.max("place").alias("first")',
+        _STATISTICS,
+    ),
+    Mutant(
+        "commits in the order of the flow",
+        "job.py",
+        "for job in reversed(chain):",
+        "for job in chain:",
+        "tests/test_crash.py::test_a_half_written_batch_is_completed_by_its_replay",
+    ),
+    Mutant(
+        "the first checkpointed batch counts as none",
+        "checkpoint.py",
+        'return not _numbered(checkpoint / "offsets")',
+        'return not any(_numbered(checkpoint / "offsets"))',
+        "tests/test_crash.py::test_a_checkpoint_with_one_batch_is_not_new",
+    ),
+)
