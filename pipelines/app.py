@@ -287,7 +287,7 @@ class Application:
                     covers = str(commit.get("covers") or commit.get("userMetadata") or "")
                     if f"job={job.name}," in covers:
                         raise StateError(
-                            "checkpoint_missing" if f"query={group.name}" in covers else "grouping_changed",
+                            "checkpoint_missing" if f"query={group.name}," in covers else "grouping_changed",
                             f"{self.lake.path(table)} holds rows of the job {job.name}, written as ({covers[:120]} …), but "
                             f"the checkpoint {group.checkpoint} is new: starting would count everything twice. Run the jobs "
                             "together as before, or bring the checkpoint back from a backup, or start a new lake from the log.",

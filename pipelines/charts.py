@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 from plotly.subplots import make_subplots
+from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
@@ -79,29 +80,34 @@ def draw(
     return path
 
 
-def render(frame: pd.DataFrame, columns: Sequence[str]) -> Table:
+def render(frame: pd.DataFrame, columns: Sequence[str], *, intervals: bool = True) -> Table:
     """Metrics as a table for the terminal: UTC, null as -, the interval in brackets, rows that may still change dim.
 
-    Raises InputError unknown_metric.
+    What is the same in every row stands in the title. Raises InputError unknown_metric.
     """
     _need(frame, columns)
-    table = Table(caption="UTC · \\[95 % interval] · dim rows may still change", header_style="bold")
-    for name in (*_groups(frame), "from", "to"):
+    told = ("UTC", *(["\\[95 % interval]"] if intervals else []), "dim rows may still change")
+    same = [str(frame[name].iloc[0]) or "(service)" for name in _groups(frame) if frame[name].nunique() == 1]
+    table = Table(
+        title=escape(" · ".join(same)), title_justify="left", caption=" · ".join(told), header_style="bold", box=SIMPLE
+    )
+    groups = [name for name in _groups(frame) if frame[name].nunique() > 1]
+    for name in (*groups, "from", "to"):
         table.add_column(name, no_wrap=True)
     for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", overflow="fold")
     for row in frame.to_dict("records"):
-        group = [str(row[name]) or "(service)" for name in _groups(frame)]
+        group = [str(row[name]) or "(service)" for name in groups]
         window = [f"{_utc(row[name]):%Y-%m-%d %H:%M}" for name in ("window_start", "window_end")]
-        cells = [_cell(row, name) for name in columns]
+        cells = [_cell(row, name, intervals=intervals) for name in columns]
         # escaped: brackets are markup to rich
         table.add_row(*map(escape, (*group, *window, *cells)), style=None if row["final"] else "dim")
     return table
 
 
-def _cell(row: dict[str, Any], name: str) -> str:
+def _cell(row: dict[str, Any], name: str, *, intervals: bool) -> str:
     text, *band = (_number(row.get(column)) for column in (name, f"{name}_low", f"{name}_high"))
-    return text if isinstance(row[name], dict) or "-" in band else f"{text} [{band[0]}, {band[1]}]"
+    return text if not intervals or isinstance(row[name], dict) or "-" in band else f"{text} [{band[0]}, {band[1]}]"
 
 
 def _number(value: Any) -> str:

@@ -73,7 +73,7 @@ def run(asked: Namespace) -> int:
         try:
             with (
                 Application(settings, spark, jobs=asked.jobs, definitions=definitions) as app,
-                Live(console=told, refresh_per_second=4) as live,
+                Live(console=told, refresh_per_second=4, transient=True) as live,
             ):
 
                 def show() -> None:
@@ -131,7 +131,7 @@ def metrics(asked: Namespace) -> int:
     _answer(
         asked,
         lambda: json.loads(frame.to_json(orient="records", date_format="iso")),
-        lambda: charts.render(frame, wanted),
+        lambda: charts.render(frame, wanted, intervals=bool(asked.metric)),
     )
     if asked.plot:
         drawn = [name for name in asked.metric or ("auc", "coverage") if name in frame.columns]

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from pipelines import checksum
+from pipelines import checksum, leases
 from pipelines.contract import Table
 from pipelines.paths import table_path
 from pipelines.settings import Maintain
 
 TRIES = 5
 """Compaction may race an append; it is tried again so often, and then left to the next time."""
+_THREADS = Lock()
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,25 @@ def maintain(
 ) -> list[Upkeep]:
     """Compact partitions of many small files, checkpoint the tables' logs and, with `vacuum`, delete files long replaced.
 
-    No row changes: compacted files are committed as rearranged, not as new, so streams pass over them.
+    No row changes: compacted files are committed as rearranged, not as new, so streams pass over them. One at a time: of two
+    compactions at once delta-rs does not notice that both replace the same files, and every row would stand twice.
+    Raises StateError `lease_held` where another process maintains the lake.
     """
     done = []
-    for table in tables:
-        path = table_path(root, table)
-        if (path / "_delta_log").is_dir():
-            progress(table.name)
-            done.append(_one(path, table, settings, vacuum=vacuum, dry_run=dry_run))
+    with nullcontext() if dry_run else _alone(root):
+        for table in tables:
+            path = table_path(root, table)
+            if (path / "_delta_log").is_dir():
+                progress(table.name)
+                done.append(_one(path, table, settings, vacuum=vacuum, dry_run=dry_run))
     return done
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Neither another thread nor another process maintains the lake."""
+    with _THREADS, leases.hold_by_process(root, ["maintain"], "maintain"):
+        yield
 
 
 def _one(path: Path, table: Table, settings: Maintain, *, vacuum: bool, dry_run: bool) -> Upkeep:

@@ -55,8 +55,12 @@ class LakeStatus:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=_text))
         return plain
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def status(root: Path) -> LakeStatus:

@@ -139,27 +139,22 @@ def test_the_context_is_all_that_a_number_needs_of_the_inference(found: dict[str
 
 
 @pytest.mark.parametrize(
-    ("name", "unit", "item", "score", "is_judged"),
+    ("name", "judged_as"),
     [
-        ("of a request", "request", "", 0.9, True),
-        ("of the whole slate", "request", "", 0.1, True),
-        ("of an item", "item", "a", 0.7, True),
-        ("of an item without score", "item", "b", None, True),
-        ("of an item not shown", "item", "z", None, False),
-        ("of an item of no slate", "item", "a", None, False),
-        ("of a failure", "request", "", None, False),
+        ("of a request", ("request", "", 0.9, True)),
+        ("of the whole slate", ("request", "", 0.1, True)),
+        ("of an item", ("item", "a", 0.7, True)),
+        ("of an item without score", ("item", "b", None, True)),
+        ("of an item not shown", ("item", "z", None, False)),
+        ("of an item of no slate", ("item", "a", None, False)),
+        ("of a failure", ("request", "", None, False)),
     ],
 )
 def test_what_is_judged_is_the_request_or_an_item_that_was_shown(
-    found: dict[str, dict[str, Any]], name: str, unit: str, item: str, score: float | None, is_judged: bool
+    found: dict[str, dict[str, Any]], name: str, judged_as: tuple[Any, ...]
 ) -> None:
     row = found[name]
-    assert (row["unit"], row["item"], row["context"]["score"], row["context"]["judged"]) == (
-        unit,
-        item,
-        score,
-        is_judged,
-    )
+    assert (row["unit"], row["item"], row["context"]["score"], row["context"]["judged"]) == judged_as
 
 
 def test_a_pair_is_known_once_both_are(found: dict[str, dict[str, Any]]) -> None:

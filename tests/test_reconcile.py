@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -40,80 +42,83 @@ def orphan(name: str, sign: int, minutes: float) -> dict[str, Any]:
     )
 
 
-def settled(
-    spark: SparkSession,
-    feedback: list[dict[str, Any]],
-    inferences: list[dict[str, Any]] | None = None,
-    labelled: list[dict[str, Any]] | None = None,
-    orphans: list[dict[str, Any]] | None = None,
-    frontier: datetime | None = at(HOUR),
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The pairs that are handed on, and the orphans that are posted."""
+SCENES: dict[str, tuple[dict[str, Any] | None, list[dict[str, Any]], list[dict[str, Any]]]] = {
+    "alone": (None, [], []),
+    "missed by the join": (served("missed by the join", 5), [], []),
+    "joined": (served("joined", 5), [known("joined", 5)], []),
+    "joined, and found twice": (served("joined, and found twice", 5), [known("joined, and found twice", 5)] * 2, []),
+    "joined at the last moment": (None, [known("joined at the last moment", HOUR)], []),
+    "an orphan already": (None, [], [orphan("an orphan already", 1, HOUR)]),
+    "an orphan found": (served("an orphan found", 90), [], [orphan("an orphan found", 1, HOUR)]),
+    "joined too late": (served("joined too late", 90), [known("joined too late", 90)], []),
+    "all done": (
+        served("all done", 90),
+        [known("all done", 90)],
+        [orphan("all done", 1, HOUR), orphan("all done", -1, 90)],
+    ),
+}
+"""By feedback, which was received at noon: its inference, the pairs that are known, the orphans that are posted."""
+
+Found = tuple[dict[str, dict[str, Any]], dict[str, list[tuple[int, datetime]]]]
+"""The pairs that are handed on, and sign and known_at of the orphans that are posted, by feedback."""
+
+
+def settled(spark: SparkSession, frontier: datetime | None) -> Found:
+    inferences, labelled, orphans = zip(*SCENES.values(), strict=True)
     found = rows(
         reconcile(
-            frame(spark, FEEDBACK, feedback),
-            frame(spark, INFERENCES, inferences or []),
-            frame(spark, LABELLED, labelled or []),
-            frame(spark, ORPHANS, orphans or []),
+            frame(spark, FEEDBACK, [given(name) for name in SCENES]),
+            frame(spark, INFERENCES, [row for row in inferences if row]),
+            frame(spark, LABELLED, chain.from_iterable(labelled)),
+            frame(spark, ORPHANS, chain.from_iterable(orphans)),
             frontier=frontier,
         )
     )
-    assert {row["to"] for row in found} <= {RECONCILED.noun, ORPHANS.noun}
     pairs = [row[RECONCILED.noun] for row in found if row["to"] == RECONCILED.noun]
-    posted = sorted((row[ORPHANS.noun] for row in found if row["to"] == ORPHANS.noun), key=lambda row: row["known_at"])
-    return pairs, posted
+    posted = [row[ORPHANS.noun] for row in found if row["to"] == ORPHANS.noun]
+    assert len(pairs) + len(posted) == len(found)
+    assert all(tuple(row) == RECONCILED.names for row in pairs)
+    assert all(tuple(row) == ORPHANS.names and row["received_date"] == at(0).date() for row in posted)
+    by_feedback: dict[str, list[tuple[int, datetime]]] = defaultdict(list)
+    for row in sorted(posted, key=lambda row: row["known_at"]):
+        by_feedback[row["feedback_id"]].append((row["sign"], row["known_at"]))
+    return {row["feedback_id"]: row for row in pairs}, by_feedback
 
 
-def signs(posted: list[dict[str, Any]]) -> list[tuple[str, int, datetime]]:
-    return [(row["feedback_id"], row["sign"], row["known_at"]) for row in posted]
+@pytest.fixture(scope="module")
+def found(spark: SparkSession) -> Found:
+    return settled(spark, at(HOUR))
+
+
+@pytest.mark.parametrize("frontier", [None, at(HOUR - 0.001)])
+def test_before_the_hour_has_passed_nobody_is_an_orphan(spark: SparkSession, frontier: datetime | None) -> None:
+    assert "alone" not in settled(spark, frontier)[1]
+
+
+def test_feedback_is_an_orphan_once_an_hour_has_passed_without_its_inference(found: Found) -> None:
+    assert found[1]["alone"] == [(1, at(HOUR))]
+
+
+def test_only_what_the_join_missed_is_handed_on(found: Found) -> None:
+    assert found[0].keys() == {"missed by the join", "an orphan found"}
+    pair = found[0]["missed by the join"]
+    assert (pair["unit_id"], pair["known_at"], pair["via"]) == ("r-missed by the join", at(5), "reconcile")
+
+
+def test_an_orphan_is_posted_once(found: Found) -> None:
+    assert found[1]["an orphan already"] == []
+
+
+def test_an_inference_that_comes_after_all_takes_the_orphan_back(found: Found) -> None:
+    assert found[1]["an orphan found"] == [(-1, at(90))]
+
+
+def test_an_orphan_that_nobody_posted_in_time_is_posted_with_its_end(found: Found) -> None:
+    assert found[1]["joined too late"] == [(1, at(HOUR)), (-1, at(90))]
 
 
 @pytest.mark.parametrize(
-    ("frontier", "posted"),
-    [(None, []), (at(HOUR - 0.001), []), (at(HOUR), [("f", 1, at(HOUR))]), (at(900), [("f", 1, at(HOUR))])],
+    "name", ["joined", "joined, and found twice", "joined at the last moment", "missed by the join", "all done"]
 )
-def test_feedback_is_an_orphan_once_an_hour_has_passed_without_its_inference(
-    spark: SparkSession, frontier: datetime | None, posted: list[Any]
-) -> None:
-    pairs, found = settled(spark, [given("f")], frontier=frontier)
-    assert (pairs, signs(found)) == ([], posted)
-    assert all(tuple(row) == ORPHANS.names for row in found)
-
-
-def test_a_pair_that_the_join_missed_is_handed_on(spark: SparkSession) -> None:
-    (pair,), posted = settled(spark, [given("f")], [served("f", 5)])
-    assert tuple(pair) == RECONCILED.names
-    assert (pair["feedback_id"], pair["known_at"], pair["via"]) == ("f", at(5), "reconcile")
-    assert posted == []
-
-
-def test_a_pair_that_is_known_is_not_handed_on_again(spark: SparkSession) -> None:
-    assert settled(spark, [given("f")], [served("f", 5)], [known("f", 5)]) == ([], [])
-
-
-def test_an_orphan_is_posted_once(spark: SparkSession) -> None:
-    assert settled(spark, [given("f")], orphans=[orphan("f", 1, HOUR)]) == ([], [])
-
-
-def test_an_inference_that_comes_after_all_takes_the_orphan_back(spark: SparkSession) -> None:
-    pairs, posted = settled(spark, [given("f")], [served("f", 90)], orphans=[orphan("f", 1, HOUR)])
-    assert [pair["feedback_id"] for pair in pairs] == ["f"]
-    assert signs(posted) == [("f", -1, at(90))]
-
-
-def test_an_orphan_that_nobody_had_posted_in_time_is_posted_with_its_end(spark: SparkSession) -> None:
-    _, posted = settled(spark, [given("f")], labelled=[known("f", 90)])
-    assert signs(posted) == [("f", 1, at(HOUR)), ("f", -1, at(90))]
-
-
-def test_a_second_run_posts_nothing(spark: SparkSession) -> None:
-    done = [orphan("f", 1, HOUR), orphan("f", -1, 90)]
-    assert settled(spark, [given("f")], [served("f", 90)], [known("f", 90)], done) == ([], [])
-
-
-def test_a_pair_that_two_ways_have_found_counts_once(spark: SparkSession) -> None:
-    assert settled(spark, [given("f")], [served("f", 5)], [known("f", 5), known("f", 5)]) == ([], [])
-
-
-def test_an_inference_that_came_within_the_hour_leaves_no_trace(spark: SparkSession) -> None:
-    assert settled(spark, [given("f")], labelled=[known("f", HOUR)], frontier=at(900)) == ([], [])
+def test_what_was_found_within_the_hour_or_is_settled_posts_nothing(found: Found, name: str) -> None:
+    assert found[1][name] == []
