@@ -26,6 +26,10 @@ class Held(Protocol):
     def frame(self) -> DataFrame:
         """As a frame to compute with."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether there are no rows."""
+
     def column(self, name: str) -> pa.ChunkedArray:
         """One column, without nulls."""
 
@@ -49,6 +53,11 @@ def hold(frame: DataFrame, lake: Lake) -> Held:
     return _Persisted(frame.persist(StorageLevel.MEMORY_AND_DISK), lake)
 
 
+def nothing(table: Table, lake: Lake) -> Held:
+    """No rows of a table, without any computing."""
+    return _Arrow(table.arrow.empty_table(), lake)
+
+
 class _Arrow:
     def __init__(self, rows: pa.Table, lake: Lake) -> None:
         self._rows, self._lake = rows, lake
@@ -59,6 +68,10 @@ class _Arrow:
         if self._frame is None:
             self._frame = self._lake.frame(self._rows)
         return self._frame
+
+    @property
+    def empty(self) -> bool:
+        return not self._rows.num_rows
 
     def column(self, name: str) -> pa.ChunkedArray:
         return self._rows[name].drop_null()
@@ -85,6 +98,10 @@ class _Persisted:
     @property
     def frame(self) -> DataFrame:
         return self._frame
+
+    @property
+    def empty(self) -> bool:
+        return self._frame.isEmpty()
 
     def column(self, name: str) -> pa.ChunkedArray:
         return self._frame.select(name).toArrow()[name].drop_null()

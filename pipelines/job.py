@@ -8,6 +8,7 @@ changes no result.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from pyspark.sql import DataFrame
 
 from pipelines.contract import Table
 from pipelines.definition import Definition
-from pipelines.held import Held, hold
+from pipelines.held import Held, hold, nothing
 from pipelines.lake import Lake, Mark
 
 
@@ -54,6 +55,11 @@ class Job:
         return {name: read.table for name, read in self.reads.items() if isinstance(read, Stream)}
 
     @property
+    def inputs(self) -> list[Table]:
+        """The tables it reads as they grow."""
+        return [table for table in self.streams.values() if table is not None]
+
+    @property
     def lookups(self) -> dict[str, Lookup]:
         return {name: read for name, read in self.reads.items() if isinstance(read, Lookup)}
 
@@ -84,35 +90,44 @@ def run_batch(
     """
     outputs: dict[str, Held] = {}
     written: dict[str, dict[str, int]] = {}
-    kept: list[tuple[Job, Held]] = []
-    try:
+    with ExitStack() as held:
+
+        def keep(frame: DataFrame) -> Held:
+            computed = hold(frame, lake)
+            held.callback(computed.release)
+            return computed
+
         for job in chain:
-            if job is chain[0]:
-                held = hold(batch, lake) if job.on_stream else _compute(job, hold(batch, lake), lake, definitions)
+            if job is chain[0] and job.on_stream:
+                made = keep(batch)
             else:
-                driving = next(outputs[table.name] for table in job.streams.values() if table and table.name in outputs)
-                held = _compute(job, driving, lake, definitions)
-            kept.append((job, held))
-            for table in job.writes:
-                outputs[table.name] = held.route(table) if len(job.writes) > 1 else held
+                driving = (
+                    keep(batch) if job is chain[0] else next(outputs[t.name] for t in job.inputs if t.name in outputs)
+                )
+                if driving.empty:
+                    outputs |= {table.name: nothing(table, lake) for table in job.writes}
+                    continue
+                made = keep(_compute(job, driving, lake, definitions, keep))
+            outputs |= {table.name: made.route(table) if len(job.writes) > 1 else made for table in job.writes}
         for job in reversed(chain):
             written[job.name] = {
                 table.name: outputs[table.name].append(table, mark(table), {"job": job.name, **covers})
                 for table in job.writes
             }
-    finally:
-        for _, held in kept:
-            held.release()
     return written
 
 
-def _compute(job: Job, driving: Held, lake: Lake, definitions: Definitions) -> Held:
+def _compute(
+    job: Job, driving: Held, lake: Lake, definitions: Definitions, keep: Callable[[DataFrame], Held]
+) -> DataFrame:
+    """The job's output; its `prepare` takes the definitions where there is one, else its transform does."""
     (name,) = job.streams
     defined = {"definitions": definitions(driving if job.prepare else None)} if job.defined else {}
     if job.prepare is not None:
-        driving = hold(job.prepare(driving.frame, **defined), lake)
+        driving = keep(job.prepare(driving.frame, **defined))
         defined = {}
-    lookups = {}
-    for parameter, lookup in job.lookups.items():
-        lookups[parameter] = lake.frame(lake.lookup(lookup.table, driving.column(lookup.on)))
-    return hold(job.transform(**{name: driving.frame}, **lookups, **defined), lake)
+    lookups = {
+        parameter: lake.frame(lake.lookup(lookup.table, driving.column(lookup.on)))
+        for parameter, lookup in job.lookups.items()
+    }
+    return job.transform(**{name: driving.frame}, **lookups, **defined)

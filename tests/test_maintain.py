@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from pipelines.app import TABLES, Application
-from pipelines.gold.tables import STATISTICS
+from pipelines.gold.tables import FRONTIERS, STATISTICS
+from pipelines.lake import Lake, Mark
 from pipelines.maintain import Upkeep, maintain
 from pipelines.paths import table_path
 from pipelines.settings import Settings
@@ -77,6 +80,19 @@ def test_compaction_changes_no_row_and_no_stream_sees_it(
     assert lakes.count(root) == counted
     assert before == {table.name: lakes.net(root, table) for table in TABLES if table.noun != "frontiers"}
     lakes.proven(root)
+
+
+def test_two_at_once_take_turns(tmp_path: Path) -> None:
+    settings = lakes.settings_for(tmp_path, **OPTIONS)
+    lake = Lake(tmp_path)
+    lake.create(FRONTIERS)
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(20):
+            row = {"frontier": None, "end_offset": number, "open_from": 0, "recorded_at": generator.START}
+            lake.append(FRONTIERS, FRONTIERS.frame([row]), Mark("test", number), {})
+            for _ in range(2):
+                pool.submit(maintain, tmp_path, [FRONTIERS], settings.maintain, vacuum=False)
+    assert sorted(lakes.rows_of(tmp_path, FRONTIERS)["end_offset"].to_pylist()) == list(range(20))
 
 
 def test_a_dry_run_touches_nothing(kept: tuple[Settings, list[Upkeep]]) -> None:
