@@ -6,9 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
@@ -19,10 +17,11 @@ from pipelines.bronze import tables as bronze
 from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook, declare
-from pipelines.errors import InputError, StateError, nearest
+from pipelines.errors import StateError
 from pipelines.gold import tables as gold
-from pipelines.job import Chain, run_batch
-from pipelines.jobs import NAMES, RECONCILE, chains
+from pipelines.groups import Group, select
+from pipelines.job import run_batch
+from pipelines.jobs import RECONCILE
 from pipelines.lake import Lake, Mark, data_version
 from pipelines.log import EmbeddedLog
 from pipelines.maintain import maintain
@@ -32,45 +31,6 @@ from pipelines.silver import tables as silver
 
 TABLES = (*bronze.TABLES, *silver.TABLES, *gold.TABLES)
 _POLL = 0.2
-
-
-@dataclass
-class Group:
-    """Jobs that run as one query, and what they have done since the start: rows written, by job and table."""
-
-    jobs: Chain
-    checkpoint: Path
-    written: dict[str, dict[str, int]] = field(default_factory=dict)
-    query: StreamingQuery | None = None
-
-    @property
-    def name(self) -> str:
-        return "+".join(job.name for job in self.jobs)
-
-    @property
-    def sources(self) -> list[Table | None]:
-        return list(self.jobs[0].streams.values())
-
-
-def select(names: Sequence[str], settings: Settings) -> tuple[list[Group], bool]:
-    """The groups of jobs to run, neighbours of a chain together, and whether `reconcile` is among them."""
-    unknown = [name for name in names if name not in NAMES]
-    if unknown:
-        raise InputError(
-            "unknown_job", f"no job is called {unknown[0]}{nearest(unknown[0], NAMES)}; the jobs are {', '.join(NAMES)}"
-        )
-    wanted = set(names) or set(NAMES)
-    groups = []
-    for chain in chains(horizon=settings.run.join_horizon):
-        run: list[Any] = []
-        for job in (*chain, None):
-            if job is not None and job.name in wanted:
-                run.append(job)
-            elif run:
-                name = "+".join(each.name for each in run)
-                groups.append(Group(tuple(run), checkpoints(settings.lake.path.resolve()) / name))
-                run = []
-    return groups, RECONCILE in wanted
 
 
 class Application:

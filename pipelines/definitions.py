@@ -15,6 +15,9 @@ from pipelines.silver.declared import Declared
 from pipelines.silver.parse import judge
 from pipelines.silver.tables import CONTROLS
 
+_DEFINES = r'"define"|\\u00[67]'
+"""In the bytes of every define: the word itself, or an escaped letter that may hide it."""
+
 
 class DefinitionBook:
     """Reads the definitions from silver.controls, again whenever it has grown. `given` stand before everything, for tests."""
@@ -43,7 +46,7 @@ class DefinitionBook:
 def _declared_by(records: Held) -> list[Definition]:
     """The definitions that raw records declare."""
     found = []
-    for row in records.containing("payload", '"define"').select(["payload", "offset"]).to_pylist():
+    for row in records.matching("payload", _DEFINES).select(["payload", "offset"]).to_pylist():
         control = judge(row["payload"], 0, row["offset"], Declared([])).get("control")
         if control is not None and control["action"] == "define":
             found.append(Definition.of(json.loads(control["body"]), row["offset"]))

@@ -33,8 +33,8 @@ class Held(Protocol):
     def column(self, name: str) -> pa.ChunkedArray:
         """One column, without nulls."""
 
-    def containing(self, name: str, text: str) -> pa.Table:
-        """The few rows whose binary column holds this text."""
+    def matching(self, name: str, pattern: str) -> pa.Table:
+        """The few rows in whose binary column the pattern is found."""
 
     def route(self, table: Table) -> Held:
         """The rows of a routed frame that go to a table."""
@@ -76,8 +76,8 @@ class _Arrow:
     def column(self, name: str) -> pa.ChunkedArray:
         return self._rows[name].drop_null()
 
-    def containing(self, name: str, text: str) -> pa.Table:
-        return self._rows.filter(pc.match_substring(self._rows[name], text))
+    def matching(self, name: str, pattern: str) -> pa.Table:
+        return self._rows.filter(pc.match_substring_regex(self._rows[name], pattern))
 
     def route(self, table: Table) -> Held:
         rows = self._rows.filter(pc.equal(self._rows["to"], table.noun))[table.noun].combine_chunks()
@@ -106,8 +106,8 @@ class _Persisted:
     def column(self, name: str) -> pa.ChunkedArray:
         return self._frame.select(name).toArrow()[name].drop_null()
 
-    def containing(self, name: str, text: str) -> pa.Table:
-        return self._frame.where(F.instr(F.col(name).cast("string"), text) > 0).toArrow()
+    def matching(self, name: str, pattern: str) -> pa.Table:
+        return self._frame.where(F.col(name).cast("string").rlike(pattern)).toArrow()
 
     def route(self, table: Table) -> Held:
         return _Persisted(self._frame.where(F.col("to") == table.noun).select(f"{table.noun}.*"), self._lake)

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.errors import InputError, StateError
+from pipelines.silver.wire import Refused, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,12 +65,6 @@ class Append:
         return records
 
 
-class _Frontier(msgspec.Struct):
-    kind: str
-    action: str
-    at: datetime
-
-
 class EmbeddedLog:
     """A durable, ordered log in one file; safe to append to from several processes.
 
@@ -85,7 +80,8 @@ class EmbeddedLog:
             self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
-            self._db.executescript(_SCHEMA)
+            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'clock'").fetchone():
+                self._db.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
             raise _unreadable(str(path), f"this is not a readable log: {error}") from error
 
@@ -110,7 +106,7 @@ class EmbeddedLog:
             times = [_micros(at) for at in received_at] if received_at is not None else [own] * len(payloads)
             for i, payload in enumerate(payloads):
                 times[i] = max(times[i], floor)
-                if b"frontier" in payload:
+                if b"frontier" in payload or b"\\u00" in payload:
                     floor = max(floor, _asserted(payload))
             return self._write(payloads, times, "claimed" if claimed else "log", now, max(floor, 0 if claimed else own))
 
@@ -207,14 +203,11 @@ class EmbeddedLog:
 
 
 def _asserted(payload: bytes) -> int:
-    """The frontier that a record asserts, in microseconds; 0 for any other record."""
-    try:
-        event = msgspec.json.decode(payload, type=_Frontier)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return 0
-    if event.kind != "control" or event.action != "frontier" or event.at.tzinfo is None:
-        return 0
-    return _micros(event.at)
+    """The frontier that a record asserts, in microseconds; 0 for any other record, one that will be refused included."""
+    decoded = decode(payload)
+    event = None if isinstance(decoded, Refused) else decoded[0]
+    at = getattr(event, "at", None) if getattr(event, "action", None) == "frontier" else None
+    return _micros(at) if at is not None else 0
 
 
 def _unreadable(where: str, found: str) -> StateError:

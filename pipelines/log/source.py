@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,15 +43,16 @@ class LogReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return ReadMaxRows(self.records)
 
     def prepareForTriggerAvailableNow(self) -> None:
-        self.goal = self._log().end()
+        self.goal = self._end()
 
     def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:
         most = None if isinstance(limit, ReadAllAvailable) else self.records
-        end = self._log().bound(start["offset"], most)
+        with closing(EmbeddedLog(self.path)) as log:
+            end = log.bound(start["offset"], most)
         return {"offset": end if self.goal is None else max(start["offset"], min(end, self.goal))}
 
     def reportLatestOffset(self) -> dict[str, int]:
-        return {"offset": self._log().end()}
+        return {"offset": self._end()}
 
     def partitions(self, start: dict[str, int], end: dict[str, int]) -> list[Slice]:
         first, last = start["offset"], end["offset"]
@@ -59,15 +61,13 @@ class LogReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         assert isinstance(partition, Slice)
-        log = self._log()
-        try:
+        with closing(EmbeddedLog(self.path)) as log:
             for append in log.read(partition.start, partition.end):
                 yield from bronze(append, partition.start, partition.end).to_batches()
-        finally:
-            log.close()
 
-    def _log(self) -> EmbeddedLog:
-        return EmbeddedLog(self.path)
+    def _end(self) -> int:
+        with closing(EmbeddedLog(self.path)) as log:
+            return log.end()
 
 
 class LogSource(DataSource):

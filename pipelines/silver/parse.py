@@ -25,9 +25,7 @@ SKEW = timedelta(minutes=5)
 """How far a client's clock may run ahead of the log's."""
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
-_INFERENCE_SENT = tuple(column.name for column in INFERENCES.sent)
-_FEEDBACK_SENT = tuple(column.name for column in FEEDBACK.sent)
-_CONTROL_SENT = tuple(column.name for column in CONTROLS.sent)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SKEW = SKEW // timedelta(microseconds=1)
 _EARLIEST = int(EARLIEST.timestamp()) * 1_000_000
 
@@ -114,7 +112,7 @@ def _inference(event: Any, received: int, offset: int, declared: Declared) -> di
     refused = _refuse_inference(event, served, received, offset, declared)
     if refused is not None:
         return Refused(*refused, "inference", event.request_id)
-    said = {name: getattr(event, name) for name in _INFERENCE_SENT}
+    said = msgspec.structs.asdict(event)
     said["served_at"] = served
     said["prediction"], said["prediction_text"] = _number_or_text(event.prediction)
     if event.items is not None:
@@ -167,7 +165,7 @@ def _feedback(event: Any, received: int, offset: int, declared: Declared) -> dic
     refused = _refuse_feedback(event, offset, declared) or _refuse_time("given_at", given, received)
     if refused is not None:
         return Refused(*refused, "feedback", event.feedback_id)
-    said = {name: getattr(event, name) for name in _FEEDBACK_SENT}
+    said = msgspec.structs.asdict(event)
     said["given_at"] = given
     said["value"], said["value_text"] = _number_or_text(event.value)
     return _timed(event.feedback_id, given, received) | {"feedback": said}
@@ -223,7 +221,7 @@ def _control(event: Any, received: int, offset: int, declared: Declared) -> dict
             return Refused("definition_invalid", error.message, "control")
         if found.hash != event.definition or found.model != event.model:
             return Refused("definition_invalid", f"the body's hash is {found.hash}, not {event.definition}", "control")
-    said = {name: getattr(event, name) for name in _CONTROL_SENT}
+    said = msgspec.structs.asdict(event)
     said["at"] = None if event.at is None else _micros(event.at)
     said["body"] = None if event.body is None else msgspec.json.encode(event.body, order="sorted").decode()
     return {"control": said, "event_date": received // 86_400_000_000}
@@ -238,4 +236,5 @@ def _number_or_text(value: float | str | None) -> tuple[float | None, str | None
 
 
 def _micros(at: datetime) -> int:
-    return round(at.timestamp() * 1e6)
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -1,4 +1,4 @@
-"""What a run cost: wall and CPU seconds of this process and all its children, resident memory, and where the time went."""
+"""What a run cost: wall and CPU seconds of this process and all its children, and their resident memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import platform
 import subprocess
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table as Grid
 
-import pipelines.app
-import pipelines.job
-import pipelines.settle
 from pipelines import settings as configuration
-from pipelines.lake import Lake
 from pipelines.settings import Settings
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -100,80 +95,6 @@ def measured() -> Iterator[Usage]:
         watcher.join()
 
 
-@dataclass
-class Stages:
-    """Every call of a stage: wall seconds and CPU seconds of all processes meanwhile (its own only if nothing else runs)."""
-
-    calls: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _here: threading.local = field(default_factory=threading.local)
-
-    def timed(self, function: Callable[..., Any], name: Callable[..., str], job: Callable[..., str | None]) -> Any:
-        """The function, timed under a name; while it runs its thread works for `job`, or for whom it did before."""
-
-        def call(*args: Any, **options: Any) -> Any:
-            before = getattr(self._here, "job", "")
-            self._here.job = job(*args, **options) or before
-            label, wall, cpu = name(*args, **options), time.perf_counter(), cpu_seconds()
-            try:
-                return function(*args, **options)
-            finally:
-                spent = time.perf_counter() - wall, cpu_seconds() - cpu
-                self._here.job = before
-                with self._lock:
-                    self.calls[label].append(spent)
-
-        return call
-
-    @property
-    def job(self) -> str:
-        return getattr(self._here, "job", "")
-
-    def sums(self) -> list[tuple[str, int, float, float]]:
-        """Stage, calls, wall and CPU seconds; the longest first."""
-        found = [
-            (name, len(spent), sum(wall for wall, _ in spent), sum(cpu for _, cpu in spent))
-            for name, spent in self.calls.items()
-        ]
-        return sorted(found, key=lambda row: -row[2])
-
-
-@contextmanager
-def stages() -> Iterator[Stages]:
-    """Time the stages of every batch inside: batches by chain, and within them computing, looking up, committing by job.
-
-    A line `batch …` or `reconcile` holds the lines of its jobs.
-    """
-    found = Stages()
-
-    def none(*_: Any, **__: Any) -> None:
-        return None
-
-    def chain(jobs: Any, *_: Any, **__: Any) -> str:
-        return "+".join(job.name for job in jobs)
-
-    def committed(_lake: Lake, table: Any, _rows: Any, _mark: Any, covers: Mapping[str, Any]) -> str:
-        return f"  {covers['job']}: commit {table.name}"
-
-    jobs, running = pipelines.job, found.timed
-    wrapped: list[tuple[Any, str, Callable[..., str], Callable[..., str | None]]] = [
-        (pipelines.app, "run_batch", lambda *a, **k: f"batch {chain(*a, **k)}", lambda jobs, *_, **__: jobs[0].name),
-        (jobs, "_compute", lambda job, *_: f"  {job.name}: all but commits", lambda job, *_: job.name),
-        (jobs, "hold", lambda *_: f"    {found.job}: compute", none),
-        (pipelines.settle, "settle", lambda *_: "reconcile", lambda *_: "reconcile"),
-        (pipelines.settle, "hold", lambda *_: f"    {found.job}: compute", none),
-        (Lake, "lookup", lambda _, table, *__: f"    {found.job}: look up {table.name}", none),
-        (Lake, "frame", lambda *_: f"    {found.job}: hand to Spark", none),
-        (Lake, "append", committed, none),
-    ]
-    with ExitStack() as stack:
-        for owner, attribute, name, job in wrapped:
-            original = getattr(owner, attribute)
-            stack.callback(setattr, owner, attribute, original)
-            setattr(owner, attribute, running(original, name, job))
-        yield found
-
-
 def machine() -> dict[str, Any]:
     """What it ran on."""
     info = Path("/proc/cpuinfo")
@@ -196,7 +117,7 @@ def report(name: str, found: Mapping[str, Any]) -> None:
     out = os.environ.get("HINDSIGHT_BENCH_OUT")
     if out:
         Path(out).mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"machine": machine(), **found}, indent=2, default=lambda value: asdict(value))
+        text = json.dumps({"machine": machine(), **found}, indent=2)
         (Path(out) / f"{name}.json").write_text(text)
 
 
@@ -206,6 +127,11 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> N
     for number, column in enumerate(columns):
         grid.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        grid.add_row(*(f"{cell:,.2f}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else str(cell)
-                       for cell in row))
+        grid.add_row(*map(_spoken, row))
     Console(width=110).print(grid)
+
+
+def _spoken(cell: Any) -> str:
+    if isinstance(cell, float):
+        return f"{cell:,.2f}"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)

@@ -10,8 +10,9 @@ from pyspark.sql import SparkSession
 from pipelines.app import Application
 from pipelines.verify import verify
 from tests.bench.load import Load, definitions, fill
-from tests.bench.measure import Usage, machine, measured, option, report, settings_for, show, stages
+from tests.bench.measure import Usage, machine, measured, option, report, settings_for, show
 from tests.bench.oneshot import answer, export, gold
+from tests.bench.stages import stages
 
 pytestmark = pytest.mark.bench
 

@@ -1,0 +1,176 @@
+"""Where the time goes: the parts of each batch, timed from outside while the product runs as it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pipelines.app
+import pipelines.job
+import pipelines.settle
+from pipelines.lake import Lake
+from tests.bench.measure import cpu_seconds
+
+
+@dataclass(frozen=True)
+class Spent:
+    """One call: when it ended (seconds since the epoch), wall seconds, and CPU seconds of all processes meanwhile."""
+
+    ended: float
+    wall: float
+    cpu: float
+
+
+@dataclass
+class Stages:
+    """The calls of every stage. CPU seconds are a stage's own only where nothing else runs beside it, as in a drain."""
+
+    calls: dict[str, list[Spent]] = field(default_factory=lambda: defaultdict(list))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _here: threading.local = field(default_factory=threading.local)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        wall, cpu = time.perf_counter(), cpu_seconds()
+        try:
+            yield
+        finally:
+            spent = Spent(time.time(), time.perf_counter() - wall, cpu_seconds() - cpu)
+            with self._lock:
+                self.calls[name].append(spent)
+
+    @property
+    def job(self) -> str:
+        """The job that this thread is working for."""
+        return getattr(self._here, "job", "")
+
+    @job.setter
+    def job(self, name: str) -> None:
+        self._here.job = name
+
+    @property
+    def preparing(self) -> bool:
+        return getattr(self._here, "preparing", False)
+
+    @preparing.setter
+    def preparing(self, whether: bool) -> None:
+        self._here.preparing = whether
+
+    def sums(self) -> list[tuple[str, int, float, float]]:
+        """Stage, calls, wall and CPU seconds: each batch and reconcile, and below it its parts, the longest first."""
+        rows = [
+            (name, len(calls), sum(call.wall for call in calls), sum(call.cpu for call in calls))
+            for name, calls in self.calls.items()
+        ]
+        longest = sorted(rows, key=lambda row: -row[2])
+        whole = [row for row in longest if ":" not in row[0]]
+        found = []
+        for row in whole:
+            jobs = row[0].removeprefix("batch ").split("+")
+            parts = [part for part in longest if part[0].split(":")[0] in jobs and ":" in part[0]]
+            rest = ("  rest", row[1], row[2] - sum(p[2] for p in parts), row[3] - sum(p[3] for p in parts))
+            found += [row, *((f"  {name}", *figures) for name, *figures in parts), rest]
+        return [(name, int(calls), wall, cpu) for name, calls, wall, cpu in found]
+
+
+@contextmanager
+def stages() -> Iterator[Stages]:
+    """Time every batch inside and its parts: computing, looking up, handing to Spark and committing, by job."""
+    found = Stages()
+    with ExitStack() as stack:
+        for owner, name, around in (
+            (pipelines.app, "run_batch", _batch),
+            (pipelines.job, "_compute", _noted),
+            (pipelines.job, "hold", _computed),
+            (pipelines.settle, "settle", _settled),
+            (pipelines.settle, "record", _recorded),
+            (pipelines.settle, "hold", _computed),
+            (Lake, "lookup", _looked_up),
+            (Lake, "frame", _handed),
+            (Lake, "append", _committed),
+        ):
+            original = getattr(owner, name)
+            stack.callback(setattr, owner, name, original)
+            setattr(owner, name, around(found, original))
+        yield found
+
+
+Call = Callable[..., Any]
+
+
+def _batch(found: Stages, original: Call) -> Call:
+    def run_batch(chain: Any, *args: Any, **options: Any) -> Any:
+        found.job = chain[0].name
+        with found.timed("batch " + "+".join(job.name for job in chain)):
+            return original(chain, *args, **options)
+
+    return run_batch
+
+
+def _noted(found: Stages, original: Call) -> Call:
+    """What is held afterwards is this job's output; what is held meanwhile is what it needs first."""
+
+    def compute(job: Any, *args: Any) -> Any:
+        found.job, found.preparing = job.name, True
+        try:
+            return original(job, *args)
+        finally:
+            found.preparing = False
+
+    return compute
+
+
+def _computed(found: Stages, original: Call) -> Call:
+    def hold(*args: Any) -> Any:
+        with found.timed(f"{found.job}: {'prepare' if found.preparing else 'compute'}"):
+            return original(*args)
+
+    return hold
+
+
+def _settled(found: Stages, original: Call) -> Call:
+    def settle(*args: Any) -> Any:
+        found.job = "reconcile"
+        with found.timed("reconcile"):
+            return original(*args)
+
+    return settle
+
+
+def _recorded(found: Stages, original: Call) -> Call:
+    def record(*args: Any) -> Any:
+        with found.timed("frontier"):
+            return original(*args)
+
+    return record
+
+
+def _looked_up(found: Stages, original: Call) -> Call:
+    def lookup(lake: Any, table: Any, keys: Any) -> Any:
+        with found.timed(f"{found.job}: look up {table.name}"):
+            return original(lake, table, keys)
+
+    return lookup
+
+
+def _handed(found: Stages, original: Call) -> Call:
+    def frame(lake: Any, rows: Any) -> Any:
+        with found.timed(f"{found.job}: hand to Spark"):
+            return original(lake, rows)
+
+    return frame
+
+
+def _committed(found: Stages, original: Call) -> Call:
+    def append(lake: Any, table: Any, rows: Any, mark: Any, covers: Any) -> Any:
+        if table.name == "gold.frontiers":
+            return original(lake, table, rows, mark, covers)
+        with found.timed(f"{covers['job']}: commit {table.name}"):
+            return original(lake, table, rows, mark, covers)
+
+    return append
