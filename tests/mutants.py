@@ -44,7 +44,7 @@ MUTANTS = (
         "exact.py",
         "result = _CONTEXT.add(result, value)",
         "result = Decimal(repr(float(result) + float(value)))",
-        "tests/test_policy.py::test_a_sum_is_of_decimals",
+        "tests/test_agreement.py::test_a_sum_keeps_the_small_beside_the_great",
     ),
     Mutant(
         "ties broken by arrival",
@@ -93,7 +93,7 @@ MUTANTS = (
         "job.py",
         "for job in reversed(chain):",
         "for job in chain:",
-        "tests/test_crash.py::test_a_half_written_batch_is_completed_by_its_replay",
+        "tests/test_crash.py::test_a_half_written_batch_is_completed_by_its_replay[gold.outcome_ledger]",
     ),
     Mutant(
         "the first checkpointed batch counts as none",

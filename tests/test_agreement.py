@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 
 from pipelines.definition import Definition, active
+from pipelines.exact import shortest, total
 from pipelines.gold.quality import score_bucket
 from pipelines.silver.declared import Declared
 from pipelines.silver.parse import judge
@@ -51,6 +53,12 @@ def test_the_generator_meets_everything() -> None:
 
 
 def test_a_score_on_an_edge_falls_into_the_bucket_that_its_decimal_says() -> None:
-    for number in range(1000):
-        assert score_bucket(number / 1000, 1000) == number
-    assert score_bucket(1.0, 1000) == 999
+    for buckets in (10, 50, 100, 1000):
+        for number in range(buckets):
+            assert score_bucket(number / buckets, buckets) == number
+        assert score_bucket(1.0, buckets) == buckets - 1
+
+
+def test_a_sum_keeps_the_small_beside_the_great() -> None:
+    values = [0.1, 1e9, 0.2, -1e9, 1e-9]
+    assert total(map(shortest, values)) == Decimal("0.300000001")

@@ -140,9 +140,9 @@ def forget_last(folder: Path, batches: int) -> None:
 
 @pytest.mark.parametrize("table", [STATISTICS, OUTCOME_LEDGER, silver.LABELLED], ids=lambda table: table.name)
 def test_a_half_written_batch_is_completed_by_its_replay(
-    spark: SparkSession, whole: Path, tmp_path: Path, table: Table
+    spark: SparkSession, half: Path, tmp_path: Path, table: Table
 ) -> None:
-    pairs, definitions = lakes.rows_of(whole, silver.LABELLED), generator.definitions()
+    pairs, definitions = lakes.rows_of(half, silver.LABELLED), generator.definitions()
     once, twice = tmp_path / "once", tmp_path / "twice"
 
     def write(lake: Lake) -> None:

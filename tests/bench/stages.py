@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pipelines.app
 import pipelines.job
@@ -22,6 +22,15 @@ class Spent:
     """One call: when it ended (seconds since the epoch), wall seconds, and CPU seconds of all processes meanwhile."""
 
     ended: float
+    wall: float
+    cpu: float
+
+
+class Row(NamedTuple):
+    """All calls of a stage."""
+
+    stage: str
+    calls: int
     wall: float
     cpu: float
 
@@ -61,27 +70,29 @@ class Stages:
     def preparing(self, whether: bool) -> None:
         self._here.preparing = whether
 
-    def sums(self) -> list[tuple[str, int, float, float]]:
-        """Stage, calls, wall and CPU seconds: each batch and reconcile, and below it its parts, the longest first."""
+    def sums(self) -> list[Row]:
+        """Each batch and reconcile, and below it its parts, the longest first."""
         rows = [
-            (name, len(calls), sum(call.wall for call in calls), sum(call.cpu for call in calls))
+            Row(name, len(calls), sum(call.wall for call in calls), sum(call.cpu for call in calls))
             for name, calls in self.calls.items()
         ]
-        longest = sorted(rows, key=lambda row: -row[2])
-        whole = [row for row in longest if ":" not in row[0]]
+        longest = sorted(rows, key=lambda row: -row.wall)
         found = []
-        for row in whole:
-            jobs = row[0].removeprefix("batch ").split("+")
-            parts = [part for part in longest if part[0].split(":")[0] in jobs and ":" in part[0]]
-            rest = ("  rest", row[1], row[2] - sum(p[2] for p in parts), row[3] - sum(p[3] for p in parts))
-            found += [row, *((f"  {name}", *figures) for name, *figures in parts), rest]
-        return [(name, int(calls), wall, cpu) for name, calls, wall, cpu in found]
+        for whole in longest:
+            if ":" in whole.stage:
+                continue
+            jobs = whole.stage.removeprefix("batch ").split("+")
+            parts = [part for part in longest if ":" in part.stage and part.stage.split(":")[0] in jobs]
+            wall, cpu = whole.wall - sum(part.wall for part in parts), whole.cpu - sum(part.cpu for part in parts)
+            found += [whole, *(part._replace(stage=f"  {part.stage}") for part in parts)]
+            found += [Row("  rest", whole.calls, wall, cpu)] if parts else []
+        return found
 
 
 @contextmanager
-def stages() -> Iterator[Stages]:
+def stages(into: Stages | None = None) -> Iterator[Stages]:
     """Time every batch inside and its parts: computing, looking up, handing to Spark and committing, by job."""
-    found = Stages()
+    found = into or Stages()
     with ExitStack() as stack:
         for owner, name, around in (
             (pipelines.app, "run_batch", _batch),

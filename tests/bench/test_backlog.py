@@ -12,7 +12,7 @@ from pipelines.verify import verify
 from tests.bench.load import Load, definitions, fill
 from tests.bench.measure import Usage, machine, measured, option, report, settings_for, show
 from tests.bench.oneshot import answer, export, gold
-from tests.bench.stages import stages
+from tests.bench.stages import Row, stages
 
 pytestmark = pytest.mark.bench
 
@@ -56,7 +56,7 @@ def test_a_backlog_goes_from_the_log_to_gold_and_agrees_with_one_shot(spark: Spa
         "load": {"events": EVENTS, "records": count, "inferences_per_second": RATE, "batch": BATCH},
         "hindsight": {**figures(count, ours), "peak_bytes": ours.peak},
         "duckdb": figures(count, theirs),
-        "stages": [dict(zip(("stage", "calls", "wall", "cpu"), row, strict=True)) for row in found.sums()],
+        "stages": [row._asdict() for row in found.sums()],
     })
     assert gold(lake) == expected
 
@@ -83,7 +83,7 @@ def figures(count: int, usage: Usage) -> dict[str, float]:
     }
 
 
-def shown(count: int, ours: Usage, theirs: Usage, spent: list[tuple[str, int, float, float]]) -> None:
+def shown(count: int, ours: Usage, theirs: Usage, spent: list[Row]) -> None:
     here = machine()
     show(
         f"Backlog: {EVENTS:,} events, {count:,} records; {here['cpu']}, {here['cores']} cores, {here['memory_gb']} GB",
@@ -94,6 +94,7 @@ def shown(count: int, ours: Usage, theirs: Usage, spent: list[tuple[str, int, fl
             ("ratio", ours.wall / theirs.wall, ours.cpu / theirs.cpu, "", "", ""),
         ],
     )
-    batches = [row for row in spent if not row[0].startswith(" ")]
-    rest = ("between batches", 0, ours.wall - sum(row[2] for row in batches), ours.cpu - sum(row[3] for row in batches))
+    batches = [row for row in spent if not row.stage.startswith(" ")]
+    wall, cpu = sum(row.wall for row in batches), sum(row.cpu for row in batches)
+    rest = Row("between batches", len(batches), ours.wall - wall, ours.cpu - cpu)
     show("Where the time goes", ("stage", "calls", "wall s", "CPU s"), [*spent, rest])

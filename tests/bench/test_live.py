@@ -61,7 +61,7 @@ def test_live_events_reach_gold_and_none_is_lost_or_counted_twice(spark: SparkSe
         "cpu_seconds": usage.cpu,
         "wall": usage.wall,
         "peak_bytes": usage.peak,
-        "stages": [dict(zip(("stage", "calls", "wall", "cpu"), row, strict=True)) for row in found.sums()],
+        "stages": [row._asdict() for row in found.sums()],
     })
     exact(lake, folder, sent)
 
