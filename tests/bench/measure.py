@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,24 +55,43 @@ def cpu_seconds() -> float:
     return total
 
 
-def resident() -> int:
-    """Bytes resident in all of them; a page that several share counts for each, so it is rather too much."""
-    total = 0
+@dataclass
+class Memory:
+    """Bytes resident at one time. `shared_once`: a page that several processes share counts once (PSS), which is what the
+    machine gives; `summed`: it counts for each (RSS), as `ps` adds up. Then, of `shared_once`, whose it is."""
+
+    shared_once: int = 0
+    summed: int = 0
+    jvm: int = 0
+    driver: int = 0
+    workers: int = 0
+    processes: int = 0
+
+
+def resident() -> Memory:
+    """What this process and everything below it hold now."""
+    found, me = Memory(), os.getpid()
     for process in processes():
         try:
-            total += process.memory_info().rss
+            held, java = process.memory_full_info(), process.name() == "java"
         except psutil.Error:
             continue
-    return total
+        share = getattr(held, "pss", held.rss)
+        whose = "jvm" if java else "driver" if process.pid == me else "workers"
+        setattr(found, whose, getattr(found, whose) + share)
+        found.shared_once += share
+        found.summed += held.rss
+        found.processes += 1
+    return found
 
 
 @dataclass
 class Usage:
-    """Wall seconds, CPU seconds of all processes, and the most bytes that were resident at once."""
+    """Wall seconds, CPU seconds of all processes, and the memory when the most was resident."""
 
     wall: float = 0.0
     cpu: float = 0.0
-    peak: int = 0
+    peak: Memory = field(default_factory=Memory)
 
 
 @contextmanager
@@ -82,7 +101,7 @@ def measured() -> Iterator[Usage]:
 
     def look() -> None:
         while not done.wait(EVERY):
-            usage.peak = max(usage.peak, resident())
+            usage.peak = max(usage.peak, resident(), key=lambda memory: memory.shared_once)
 
     watcher = threading.Thread(target=look, name="memory", daemon=True)
     watcher.start()
@@ -117,7 +136,7 @@ def report(name: str, found: Mapping[str, Any]) -> None:
     out = os.environ.get("HINDSIGHT_BENCH_OUT")
     if out:
         Path(out).mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"machine": machine(), **found}, indent=2)
+        text = json.dumps({"machine": machine(), **found}, indent=2, default=asdict)
         (Path(out) / f"{name}.json").write_text(text)
 
 
@@ -129,6 +148,17 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> N
     for row in rows:
         grid.add_row(*map(_spoken, row))
     Console(width=110).print(grid)
+
+
+def show_memory(peak: Memory) -> None:
+    """Where the memory was when there was the most of it."""
+    show("Peak memory, MB", ("", "MB"), [
+        ("resident, shared pages once", peak.shared_once >> 20),
+        ("  JVM", peak.jvm >> 20),
+        ("  driver", peak.driver >> 20),
+        (f"  other {peak.processes - 2} processes", peak.workers >> 20),
+        ("sum of RSS, shared pages for each", peak.summed >> 20),
+    ])
 
 
 def _spoken(cell: Any) -> str:

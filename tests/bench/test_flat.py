@@ -92,7 +92,7 @@ def after(spark: SparkSession, folder: Path, lakes: dict[str, Path], probe: Stre
 
     What the batches took, and each drain as a whole, by lake.
     """
-    found: dict[str, Stages] = {}
+    found = {name: Stages() for name in lakes}
     with ExitStack() as stack:
         apps = {}
         for name, lake in lakes.items():
@@ -102,7 +102,7 @@ def after(spark: SparkSession, folder: Path, lakes: dict[str, Path], probe: Stre
             names = list(apps)[number % len(apps) :] + list(apps)[: number % len(apps)]
             for name in names:
                 append(probe, apps[name].log, number * BATCH, (number + 1) * BATCH, close=False)
-                into = found.setdefault(name, Stages()) if number else Stages()
+                into = found[name] if number else Stages()
                 with stages(into), into.timed("drain"):
                     apps[name].drain()
     return found

@@ -22,7 +22,7 @@ from pipelines.log import EmbeddedLog
 from pipelines.silver.tables import DUPLICATES, FEEDBACK, INFERENCES, LABELLED, ORPHANS, QUARANTINE
 from pipelines.verify import verify
 from tests.bench.load import definitions
-from tests.bench.measure import Usage, machine, measured, option, report, settings_for, show
+from tests.bench.measure import Usage, machine, measured, option, report, settings_for, show, show_memory
 from tests.bench.oneshot import gold
 from tests.bench.sender import Sent, started
 from tests.bench.stages import Stages, stages
@@ -60,7 +60,7 @@ def test_live_events_reach_gold_and_none_is_lost_or_counted_twice(spark: SparkSe
         "latency_seconds": {name: summary(*found) for name, found in latencies.items()},
         "cpu_seconds": usage.cpu,
         "wall": usage.wall,
-        "peak_bytes": usage.peak,
+        "peak": usage.peak,
         "stages": [row._asdict() for row in found.sums()],
     })
     exact(lake, folder, sent)
@@ -136,9 +136,9 @@ def shown(latencies: dict[str, tuple[Numbers, Numbers]], usage: Usage, sent: Sen
     busy = usage.cpu - sent.cpu_seconds
     show("Effort", ("", "value"), [
         ("CPU seconds per second, without the sender", busy / usage.wall),
-        ("peak MB resident", usage.peak >> 20),
         ("the sender was behind by at most, s", sent.most_behind_seconds),
     ])
+    show_memory(usage.peak)
     batches = [
         (name, len(calls), *(float(q) for q in np.quantile([call.wall for call in calls], [0.5, 0.99])))
         for name, calls in found.calls.items() if ":" not in name
