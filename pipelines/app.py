@@ -21,7 +21,7 @@ from pipelines.errors import StateError
 from pipelines.gold import tables as gold
 from pipelines.groups import Group, select
 from pipelines.job import run_batch
-from pipelines.jobs import RECONCILE
+from pipelines.jobs import NAMES, RECONCILE
 from pipelines.lake import Lake, Mark, data_version
 from pipelines.log import EmbeddedLog
 from pipelines.maintain import maintain
@@ -91,13 +91,12 @@ class Application:
     def drain(self, progress: Callable[[], None] = lambda: None) -> None:
         """Process what is in the log now, and stop: chain after chain, then reconcile until nothing is left."""
         self.log.tick()
-        end = self.log.end()
         self._drain(progress)
-        if self.reconciles:
+        if self.reconciles and self._consumed(wait=False):
             cut = settle.settle(self.lake, self._landed())
             if cut.handed:
                 self._drain(progress)
-            if cut.end >= end or not self._lands():
+            if not cut.handed or self._consumed(wait=False):
                 settle.record(self.lake, cut)
 
     def check(self) -> None:
@@ -213,18 +212,24 @@ class Application:
 
     def _settle(self) -> None:
         end = self._landed()
-        if end <= settle.last(self.lake)["end_offset"] or not self._wait_downstream():
+        if end <= settle.last(self.lake)["end_offset"] or not self._consumed(wait=True):
             return
         cut = settle.settle(self.lake, end)
-        if not cut.handed or self._wait_downstream():
+        if not cut.handed or self._consumed(wait=True):
             settle.record(self.lake, cut)
 
-    def _wait_downstream(self) -> bool:
-        """Wait until every query behind the log has consumed what its sources hold now, in flow order; False when stopping."""
+    def _consumed(self, *, wait: bool) -> bool:
+        """Whether every job has consumed what its sources hold now, in flow order: jobs of other applications too.
+
+        With `wait`, wait for it; False when stopping. A lake some of whose jobs have never run has no frontier.
+        """
+        ran = {job.name for _, chain in chains_of(checkpoints(self.root).glob("*")) for job in chain}
+        if not ran | {RECONCILE} >= set(NAMES):
+            return False
         for folder, tables in self._downstream():
             goal = {self.lake.open(table).metadata().id: data_version(self.lake.path(table)) for table in tables}
-            while not _consumed(folder, goal):
-                if self._stopping.wait(_POLL):
+            while not _reached(folder, goal):
+                if not wait or self._stopping.wait(_POLL):
                     return False
         return True
 
@@ -254,7 +259,7 @@ class Application:
                         )
 
 
-def _consumed(folder: Path, goal: dict[str, int]) -> bool:
+def _reached(folder: Path, goal: dict[str, int]) -> bool:
     """Whether a query has consumed its sources up to these versions, by table id."""
     progress = checkpoint.committed(folder)
     reached = {o.get("reservoirId"): int(o["reservoirVersion"]) for o in progress.offsets if o} if progress else {}
