@@ -93,11 +93,12 @@ class Application:
         self.log.tick()
         self._drain(progress)
         if self.reconciles and self._consumed(wait=False):
-            cut = settle.settle(self.lake, self._landed())
-            if cut.handed:
+
+            def hand_over() -> bool:
                 self._drain(progress)
-            if not cut.handed or self._consumed(wait=False):
-                settle.record(self.lake, cut)
+                return self._consumed(wait=False)
+
+            self._settle(hand_over)
 
     def check(self) -> None:
         """Raise what has gone wrong in a query or in reconcile: StateError `job_failed`."""
@@ -203,19 +204,21 @@ class Application:
                 if time.monotonic() - ticked >= self.settings.run.frontier_every.total_seconds():
                     self.log.tick()
                     ticked = time.monotonic()
-                self._settle()
+                if self._consumed(wait=True):
+                    self._settle(lambda: self._consumed(wait=True))
                 maintain(self.root, TABLES, self.settings.maintain, vacuum=False)
                 self._stopping.wait(every)
         except Exception as error:
             if not self._stopping.is_set():
                 self._failure = error
 
-    def _settle(self) -> None:
-        end = self._landed()
-        if end <= settle.last(self.lake)["end_offset"] or not self._consumed(wait=True):
-            return
-        cut = settle.settle(self.lake, end)
-        if not cut.handed or self._consumed(wait=True):
+    def _settle(self, hand_over: Callable[[], bool]) -> None:
+        """Settle what has landed, slice by slice; `hand_over` lets the join's chain take what was found, and says whether it has."""
+        landed = self._landed()
+        while (settled := settle.last(self.lake)["end_offset"]) < landed:
+            cut = settle.settle(self.lake, min(landed, settled + settle.SLICE))
+            if cut.handed and not hand_over():
+                return
             settle.record(self.lake, cut)
 
     def _consumed(self, *, wait: bool) -> bool:

@@ -51,7 +51,7 @@ def build(settings: Settings, *, app: str = "hindsight", log: Path | None = None
         "spark.python.worker.reuse": "true",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.driver.extraJavaOptions": "-Dlog4j2.level=ERROR -XX:+UseParallelGC",
+        "spark.driver.extraJavaOptions": "-Dlog4j2.level=ERROR -XX:+UseParallelGC -Xss4m",
         **({"spark.sql.streaming.stateStore.providerClass": _ROCKSDB} if spark.state_store == "rocksdb" else {}),
         **dict(spark.extra),
     }

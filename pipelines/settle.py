@@ -16,6 +16,9 @@ from pipelines.lake import Lake, Mark
 from pipelines.silver.reconcile import reconcile
 from pipelines.silver.tables import CONTROLS, FEEDBACK, INFERENCES, LABELLED, ORPHANS, RECONCILED
 
+SLICE = 200_000
+"""Log records that one reconcile looks at: what bounds its memory after a long backlog."""
+
 
 @dataclass(frozen=True)
 class Cut:

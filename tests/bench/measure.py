@@ -152,13 +152,17 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> N
 
 def show_memory(peak: Memory) -> None:
     """Where the memory was when there was the most of it."""
-    show("Peak memory, MB", ("", "MB"), [
-        ("resident, shared pages once", peak.shared_once >> 20),
-        ("  JVM", peak.jvm >> 20),
-        ("  driver", peak.driver >> 20),
-        (f"  other {peak.processes - 2} processes", peak.workers >> 20),
-        ("sum of RSS, shared pages for each", peak.summed >> 20),
-    ])
+    show(
+        "Peak memory, MB",
+        ("", "MB"),
+        [
+            ("resident, shared pages once", peak.shared_once >> 20),
+            ("  JVM", peak.jvm >> 20),
+            ("  driver", peak.driver >> 20),
+            (f"  other {peak.processes - 2} processes", peak.workers >> 20),
+            ("sum of RSS, shared pages for each", peak.summed >> 20),
+        ],
+    )
 
 
 def _spoken(cell: Any) -> str:

@@ -52,12 +52,15 @@ def test_a_backlog_goes_from_the_log_to_gold_and_agrees_with_one_shot(spark: Spa
     with measured() as theirs:
         expected = answer(records)
     shown(count, ours, theirs, found.sums())
-    report("backlog", {
-        "load": {"events": EVENTS, "records": count, "inferences_per_second": RATE, "batch": BATCH},
-        "hindsight": {**figures(count, ours), "peak": ours.peak},
-        "duckdb": figures(count, theirs),
-        "stages": [row._asdict() for row in found.sums()],
-    })
+    report(
+        "backlog",
+        {
+            "load": {"events": EVENTS, "records": count, "inferences_per_second": RATE, "batch": BATCH},
+            "hindsight": {**figures(count, ours), "peak": ours.peak},
+            "duckdb": figures(count, theirs),
+            "stages": [row._asdict() for row in found.sums()],
+        },
+    )
     assert gold(lake) == expected
 
 

@@ -71,11 +71,14 @@ def test_a_batch_takes_as_long_with_ten_times_the_history(spark: SparkSession, f
     assert all(answer == answers[0] for answer in answers), "the same events added different numbers"
     told = {name: figures(found) for name, found in results.items()}
     shown(grown, told)
-    report("flat", {
-        "load": {"history": HISTORY, "rows_and_files": grown, "times": TIMES, "batch": BATCH, "batches": BATCHES},
-        "batches": told,
-        "ratio": {name: ratios(told["short"], each) for name, each in told.items()},
-    })
+    report(
+        "flat",
+        {
+            "load": {"history": HISTORY, "rows_and_files": grown, "times": TIMES, "batch": BATCH, "batches": BATCHES},
+            "batches": told,
+            "ratio": {name: ratios(told["short"], each) for name, each in told.items()},
+        },
+    )
 
 
 def before(spark: SparkSession, folder: Path, lake: Path, history: History) -> None:

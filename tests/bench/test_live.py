@@ -55,14 +55,17 @@ def test_live_events_reach_gold_and_none_is_lost_or_counted_twice(spark: SparkSe
         assert app.settled(end), f"not everything came through within {PATIENCE} s"
     latencies = {name: latency(lake, table) for name, table in (("expose", INFERENCES), ("tally", LABELLED))}
     shown(latencies, usage, sent, found)
-    report("live", {
-        "load": {"events_per_second": RATE, "warm_up_seconds": WARM, "seconds": SECONDS, "sent": asdict(sent)},
-        "latency_seconds": {name: summary(*found) for name, found in latencies.items()},
-        "cpu_seconds": usage.cpu,
-        "wall": usage.wall,
-        "peak": usage.peak,
-        "stages": [row._asdict() for row in found.sums()],
-    })
+    report(
+        "live",
+        {
+            "load": {"events_per_second": RATE, "warm_up_seconds": WARM, "seconds": SECONDS, "sent": asdict(sent)},
+            "latency_seconds": {name: summary(*found) for name, found in latencies.items()},
+            "cpu_seconds": usage.cpu,
+            "wall": usage.wall,
+            "peak": usage.peak,
+            "stages": [row._asdict() for row in found.sums()],
+        },
+    )
     exact(lake, folder, sent)
 
 
@@ -70,7 +73,10 @@ def exact(lake: Path, folder: Path, sent: Sent) -> None:
     """Every event counts once, and every number follows from the log."""
     rows = {table.noun: Lake(lake).read(table, []).num_rows for table in (INFERENCES, FEEDBACK, LABELLED, DUPLICATES)}
     assert rows == {
-        "inferences": sent.inferences, "feedback": sent.feedback, "labelled": sent.feedback, "duplicates": sent.repeated
+        "inferences": sent.inferences,
+        "feedback": sent.feedback,
+        "labelled": sent.feedback,
+        "duplicates": sent.repeated,
     }
     assert not Lake(lake).read(QUARANTINE, []).num_rows
     assert not Lake(lake).read(ORPHANS, []).num_rows
@@ -134,13 +140,18 @@ def shown(latencies: dict[str, tuple[Numbers, Numbers]], usage: Usage, sent: Sen
         rows,
     )
     busy = usage.cpu - sent.cpu_seconds
-    show("Effort", ("", "value"), [
-        ("CPU seconds per second, without the sender", busy / usage.wall),
-        ("the sender was behind by at most, s", sent.most_behind_seconds),
-    ])
+    show(
+        "Effort",
+        ("", "value"),
+        [
+            ("CPU seconds per second, without the sender", busy / usage.wall),
+            ("the sender was behind by at most, s", sent.most_behind_seconds),
+        ],
+    )
     show_memory(usage.peak)
     batches = [
         (name, len(calls), *(float(q) for q in np.quantile([call.wall for call in calls], [0.5, 0.99])))
-        for name, calls in found.calls.items() if ":" not in name
+        for name, calls in found.calls.items()
+        if ":" not in name
     ]
     show("Batches", ("chain", "batches", "wall s, p50", "p99"), batches)
