@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 SOURCE = "embedded"
 TENANT = "default"
 RECORD = pa.schema([("payload", pa.binary()), ("received_at", pa.timestamp("us", "UTC"))])
+_PATIENCE = 60.0
+"""Seconds to wait for another process that writes."""
 MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -77,13 +80,25 @@ class EmbeddedLog:
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
-            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'clock'").fetchone():
-                self._db.executescript(_SCHEMA)
+            self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+            self._prepare(durable=durable)
         except sqlite3.DatabaseError as error:
             raise _unreadable(str(path), f"this is not a readable log: {error}") from error
+
+    def _prepare(self, *, durable: bool) -> None:
+        """Make the log where there is none. SQLite does not wait for others that change the journal's mode: we do."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
+                if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'clock'").fetchone():
+                    self._db.executescript(_SCHEMA)
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def append(self, payloads: Sequence[bytes], received_at: Sequence[datetime] | None = None) -> int:
         """Append records in order and return the offset of the last one; they are on disk by then.
