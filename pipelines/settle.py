@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 from pipelines.gold.tables import FRONTIERS
 from pipelines.held import hold
 from pipelines.lake import Lake, Mark
-from pipelines.silver.reconcile import reconcile
+from pipelines.silver.reconcile import ORPHAN_AFTER, reconcile
 from pipelines.silver.tables import CONTROLS, FEEDBACK, INFERENCES, LABELLED, ORPHANS, RECONCILED
 
 SLICE = 200_000
@@ -47,6 +47,8 @@ def settle(lake: Lake, end: int) -> Cut:
     """
     before = last(lake)
     feedback = _feedback(lake, before, end)
+    if not feedback.num_rows:
+        return Cut(end, end, 0)
     requests = pc.unique(feedback["request_id"])
     inferences = _below(lake.lookup(INFERENCES, requests), end)
     labelled = pa.concat_tables(
@@ -97,13 +99,22 @@ def frontier(lake: Lake, end: int) -> datetime | None:
 
 
 def _feedback(lake: Lake, before: dict[str, Any], end: int) -> pa.Table:
-    """What may be open: feedback since the last cut's open end, and orphans whose inference has come since."""
+    """What may be open: feedback that is not labelled or was labelled late, and orphans whose inference has come since."""
     offset = ds.field("offset")
-    recent = lake.read(FEEDBACK, filters=(offset >= before["open_from"]) & (offset < end)).select(FEEDBACK.names)
+    since, columns = before["open_from"], ["tenant", "feedback_id", "received_at"]
+    recent = lake.read(FEEDBACK, columns, (offset >= since) & (offset < end))
+    labelled = lake.read(LABELLED, ["tenant", "feedback_id", "known_at"], offset >= since)
+    at = pc.index_in(_identity(recent), value_set=_identity(labelled))
+    late = pc.greater(labelled["known_at"].take(at), pc.add(recent["received_at"], pa.scalar(ORPHAN_AFTER)))
+    unsettled = recent.filter(pc.or_(pc.is_null(at), pc.fill_null(late, fill_value=False)))["feedback_id"]
     arrived = lake.read(INFERENCES, ["request_id"], (offset >= before["end_offset"]) & (offset < end))
-    found = lake.lookup(ORPHANS, arrived["request_id"])
-    again = _below(lake.lookup(FEEDBACK, found["feedback_id"]), before["open_from"])
-    return pa.concat_tables([recent.cast(FEEDBACK.arrow), again])
+    again = lake.lookup(ORPHANS, arrived["request_id"])["feedback_id"]
+    wanted = pa.chunked_array([*unsettled.chunks, *again.chunks], pa.string())
+    return _below(lake.lookup(FEEDBACK, wanted), end)
+
+
+def _identity(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(rows["tenant"], rows["feedback_id"], "\0")
 
 
 def _below(rows: pa.Table, end: int) -> pa.Table:

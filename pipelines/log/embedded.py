@@ -94,11 +94,12 @@ class EmbeddedLog:
                 self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
                 if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'clock'").fetchone():
                     self._db.executescript(_SCHEMA)
-                return
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
+            else:
+                return
 
     def append(self, payloads: Sequence[bytes], received_at: Sequence[datetime] | None = None) -> int:
         """Append records in order and return the offset of the last one; they are on disk by then.
