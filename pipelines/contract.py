@@ -135,6 +135,11 @@ class Table:
         return pa.schema([pa.field(column.name, arrow_type(column.type)) for column in self.columns])
 
     @property
+    def computed(self) -> pa.Schema:
+        """The Arrow schema of what a job computes: without recorded_at, which the commit adds."""
+        return pa.schema([field for field in self.arrow if field.name != "recorded_at"])
+
+    @property
     def skipping(self) -> tuple[str, ...]:
         """The columns whose minimum and maximum are kept per file."""
         return tuple(column.name for column in self.columns if column.skipping and column.name not in self.partition_by)

@@ -11,8 +11,7 @@ from pipelines.definition import Definition, active
 from pipelines.held import Held
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
-from pipelines.silver.declared import Declared
-from pipelines.silver.parse import judge
+from pipelines.silver.parse import parse
 from pipelines.silver.tables import CONTROLS
 
 _DEFINES = r'"define"|\\u00[67]'
@@ -45,12 +44,13 @@ class DefinitionBook:
 
 def _declared_by(records: Held) -> list[Definition]:
     """The definitions that raw records declare."""
-    found = []
-    for row in records.matching("payload", _DEFINES).select(["payload", "offset"]).to_pylist():
-        control = judge(row["payload"], 0, row["offset"], Declared([])).get("control")
-        if control is not None and control["action"] == "define":
-            found.append(Definition.of(json.loads(control["body"]), row["offset"]))
-    return found
+    said = parse(records.matching("payload", _DEFINES), definitions=())
+    controls = said.filter(said["control"].is_valid()).select(["control", "offset"]).to_pylist()
+    return [
+        Definition.of(json.loads(row["control"]["body"]), row["offset"])
+        for row in controls
+        if row["control"]["action"] == "define"
+    ]
 
 
 def declare(log: EmbeddedLog, lake: Lake, wanted: Sequence[Definition]) -> list[Definition]:

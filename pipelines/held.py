@@ -1,12 +1,12 @@
-"""A frame of one micro-batch, computed once and then used several times: looked into, split by table, written, handed on.
+"""Rows of one micro-batch, computed once and then used several times: looked into, transformed, written.
 
-On one machine it is held as Arrow in the driver; on a cluster it is persisted by the executors. The two committers write
-what the two kinds hold.
+On one machine they are held as Arrow in the driver, and transforms run on them where they are. On a cluster they are
+persisted by the executors, and the same transforms run on their partitions. The two committers write what the two kinds hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -17,18 +17,15 @@ from pyspark.sql import functions as F
 
 from pipelines.contract import Table
 from pipelines.lake import Lake, Mark
+from pipelines.spread import Transform, by_noun, spread, unrouted
 
 
 class Held(Protocol):
-    """A frame that has been computed."""
-
-    @property
-    def frame(self) -> DataFrame:
-        """As a frame to compute with."""
+    """Rows that have been computed."""
 
     @property
     def empty(self) -> bool:
-        """Whether there are no rows."""
+        """Whether there are none."""
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One column, without nulls."""
@@ -36,11 +33,24 @@ class Held(Protocol):
     def matching(self, name: str, pattern: str) -> pa.Table:
         """The few rows in whose binary column the pattern is found."""
 
+    def through(
+        self,
+        transform: Transform,
+        name: str,
+        gives: Sequence[Table],
+        key: str = "",
+        lookups: Mapping[str, tuple[pa.Table, str]] | None = None,
+    ) -> dict[str, Held]:
+        """What a transform makes of these rows, its parameter `name`, and of looked-up ones: by noun of the table.
+
+        Rows that agree in `key`, and in the column that a lookup names, are seen together.
+        """
+
     def route(self, table: Table) -> Held:
         """The rows of a routed frame that go to a table."""
 
     def append(self, table: Table, mark: Mark, covers: Mapping[str, Any]) -> int:
-        """Write it; the number of rows written."""
+        """Write them; how many were written."""
 
     def release(self) -> None:
         """Give the memory back."""
@@ -61,13 +71,6 @@ def nothing(table: Table, lake: Lake) -> Held:
 class _Arrow:
     def __init__(self, rows: pa.Table, lake: Lake) -> None:
         self._rows, self._lake = rows, lake
-        self._frame: DataFrame | None = None
-
-    @property
-    def frame(self) -> DataFrame:
-        if self._frame is None:
-            self._frame = self._lake.frame(self._rows)
-        return self._frame
 
     @property
     def empty(self) -> bool:
@@ -79,25 +82,34 @@ class _Arrow:
     def matching(self, name: str, pattern: str) -> pa.Table:
         return self._rows.filter(pc.match_substring_regex(self._rows[name], pattern))
 
+    def through(
+        self,
+        transform: Transform,
+        name: str,
+        gives: Sequence[Table],
+        key: str = "",
+        lookups: Mapping[str, tuple[pa.Table, str]] | None = None,
+    ) -> dict[str, Held]:
+        del key  # all rows are seen together
+        found = {parameter: rows for parameter, (rows, _) in (lookups or {}).items()}
+        made = by_noun(transform(**{name: self._rows}, **found), [table.noun for table in gives])
+        return {noun: _Arrow(rows, self._lake) for noun, rows in made.items()}
+
     def route(self, table: Table) -> Held:
-        rows = self._rows.filter(pc.equal(self._rows["to"], table.noun))[table.noun].combine_chunks()
-        array = rows if isinstance(rows, pa.Array) else pa.concat_arrays(rows.chunks or [pa.array([], rows.type)])
-        return _Arrow(pa.Table.from_arrays(array.flatten(), names=[f.name for f in array.type]), self._lake)
+        return _Arrow(unrouted(self._rows, table), self._lake)
 
     def append(self, table: Table, mark: Mark, covers: Mapping[str, Any]) -> int:
         return self._lake.append(table, self._rows, mark, covers)
 
     def release(self) -> None:
-        self._frame = None
+        self._rows = self._rows.slice(0, 0)
 
 
 class _Persisted:
-    def __init__(self, frame: DataFrame, lake: Lake) -> None:
-        self._frame, self._lake = frame, lake
+    """`whole` is what is persisted, where this is only a part of it."""
 
-    @property
-    def frame(self) -> DataFrame:
-        return self._frame
+    def __init__(self, frame: DataFrame, lake: Lake, whole: DataFrame | None = None) -> None:
+        self._frame, self._lake, self._whole = frame, lake, whole or frame
 
     @property
     def empty(self) -> bool:
@@ -109,11 +121,25 @@ class _Persisted:
     def matching(self, name: str, pattern: str) -> pa.Table:
         return self._frame.where(F.col(name).cast("string").rlike(pattern)).toArrow()
 
+    def through(
+        self,
+        transform: Transform,
+        name: str,
+        gives: Sequence[Table],
+        key: str = "",
+        lookups: Mapping[str, tuple[pa.Table, str]] | None = None,
+    ) -> dict[str, Held]:
+        inputs = {name: (self._frame, key or self._frame.columns[0])}
+        inputs |= {parameter: (self._lake.frame(rows), on) for parameter, (rows, on) in (lookups or {}).items()}
+        made = _Persisted(spread(transform, inputs, gives).persist(StorageLevel.MEMORY_AND_DISK), self._lake)
+        return {table.noun: made.route(table) for table in gives}
+
     def route(self, table: Table) -> Held:
-        return _Persisted(self._frame.where(F.col("to") == table.noun).select(f"{table.noun}.*"), self._lake)
+        rows = self._frame.where(F.col("to") == table.noun).select(f"{table.noun}.*")
+        return _Persisted(rows, self._lake, self._whole)
 
     def append(self, table: Table, mark: Mark, covers: Mapping[str, Any]) -> int:
         return self._lake.append(table, self._frame, mark, covers)
 
     def release(self) -> None:
-        self._frame.unpersist()
+        self._whole.unpersist()

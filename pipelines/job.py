@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -18,6 +19,7 @@ from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.held import Held, hold, nothing
 from pipelines.lake import Lake, Mark
+from pipelines.spread import Transform
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,18 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Job:
-    """`transform` takes the frames of `reads` by name, and `definitions` where `defined`; it returns one frame.
+    """`transform` takes what it `reads` by name, and `definitions` where `defined`.
 
-    A job with several outputs returns a routed frame: `to` names the table, and the column of that name holds the row.
-    `prepare` is what must be computed before the lookups can be made; where there is one, it takes the definitions.
+    Where nothing but streams is read it is a function of frames, to be part of the streaming plan. Else it is a function of
+    Arrow tables (see `spread.Transform`), and `prepare` is what must be computed before the lookups can be made, with the table
+    whose rows it gives; where there is one, it takes the definitions.
     """
 
     name: str
     reads: Mapping[str, Stream | Lookup]
-    transform: Callable[..., DataFrame]
+    transform: Callable[..., Any]
     writes: tuple[Table, ...]
-    prepare: Callable[..., DataFrame] | None = None
+    prepare: tuple[Transform, Table] | None = None
     defined: bool = False
 
     @property
@@ -92,23 +95,24 @@ def run_batch(
     written: dict[str, dict[str, int]] = {}
     with ExitStack() as held:
 
-        def keep(frame: DataFrame) -> Held:
-            computed = hold(frame, lake)
-            held.callback(computed.release)
-            return computed
+        def keep(made: Held) -> Held:
+            held.callback(made.release)
+            return made
 
         for job in chain:
             if job is chain[0] and job.on_stream:
-                made = keep(batch)
-            else:
-                driving = (
-                    keep(batch) if job is chain[0] else next(outputs[t.name] for t in job.inputs if t.name in outputs)
-                )
-                if driving.empty:
-                    outputs |= {table.name: nothing(table, lake) for table in job.writes}
-                    continue
-                made = keep(_compute(job, driving, lake, definitions, keep))
-            outputs |= {table.name: made.route(table) if len(job.writes) > 1 else made for table in job.writes}
+                outputs[job.writes[0].name] = keep(hold(batch, lake))
+                continue
+            driving = (
+                keep(hold(batch, lake))
+                if job is chain[0]
+                else next(outputs[t.name] for t in job.inputs if t.name in outputs)
+            )
+            if driving.empty:
+                outputs |= {table.name: nothing(table, lake) for table in job.writes}
+                continue
+            made = compute(job, driving, lake, definitions, keep)
+            outputs |= {table.name: keep(made[table.noun]) for table in job.writes}
         for job in reversed(chain):
             written[job.name] = {
                 table.name: outputs[table.name].append(table, mark(table), {"job": job.name, **covers})
@@ -117,17 +121,22 @@ def run_batch(
     return written
 
 
-def _compute(
-    job: Job, driving: Held, lake: Lake, definitions: Definitions, keep: Callable[[DataFrame], Held]
-) -> DataFrame:
-    """The job's output; its `prepare` takes the definitions where there is one, else its transform does."""
+def compute(
+    job: Job, driving: Held, lake: Lake, definitions: Definitions, keep: Callable[[Held], Held]
+) -> dict[str, Held]:
+    """The job's output by noun of the table; its `prepare` takes the definitions where there is one, else its transform does."""
     (name,) = job.streams
-    defined = {"definitions": definitions(driving if job.prepare else None)} if job.defined else {}
+    transform = job.transform
     if job.prepare is not None:
-        driving = keep(job.prepare(driving.frame, **defined))
-        defined = {}
+        prepare, prepared = job.prepare
+        ready = driving.through(partial(prepare, definitions=definitions(driving)), name, (prepared,))
+        driving = keep(ready[prepared.noun])
+    elif job.defined:
+        transform = partial(transform, definitions=definitions(None))
+    keys = {lookup.on for lookup in job.lookups.values()} or {""}
     lookups = {
-        parameter: lake.frame(lake.lookup(lookup.table, driving.column(lookup.on)))
+        parameter: (lake.lookup(lookup.table, driving.column(lookup.on)), str(lookup.table.indexed))
         for parameter, lookup in job.lookups.items()
     }
-    return job.transform(**{name: driving.frame}, **lookups, **defined)
+    (key,) = keys
+    return driving.through(transform, name, job.writes, key, lookups)

@@ -13,7 +13,7 @@ from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
 from pipelines.gold.tally import tally
 from pipelines.job import Chain, Job, Lookup, Stream
 from pipelines.silver.attribute import attribute
-from pipelines.silver.parse import parse
+from pipelines.silver.parse import PARSED, parse
 from pipelines.silver.refine import refine
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, QUARANTINE, RECONCILED
 
@@ -33,7 +33,7 @@ def chains(*, horizon: timedelta) -> tuple[Chain, ...]:
                     "seen_inferences": Lookup(INFERENCES, on="event_id"),
                     "seen_feedback": Lookup(FEEDBACK, on="event_id"),
                 },
-                prepare=parse,
+                prepare=(parse, PARSED),
                 transform=refine,
                 writes=(CONTROLS, INFERENCES, FEEDBACK, QUARANTINE, DUPLICATES),
                 defined=True,

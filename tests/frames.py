@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
+from pipelines.definition import Definition
+from pipelines.silver.parse import parse
 from pipelines.silver.tables import CONTEXT
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -26,6 +29,18 @@ def frame(spark: SparkSession, table: Table, rows: Iterable[dict[str, Any]] = ()
 
 def rows(frame: DataFrame) -> list[dict[str, Any]]:
     return [dict(row) for row in frame.toArrow().to_pylist()]
+
+
+def record(payload: bytes, received_at: datetime, offset: int = 0) -> dict[str, Any]:
+    """A row of bronze."""
+    return EVENTS.row(payload=payload, received_at=received_at, appended_at=received_at, offset=offset)
+
+
+def read(payload: bytes, received_at: datetime, offset: int, definitions: Sequence[Definition]) -> dict[str, Any]:
+    """What one record says: a row of PARSED."""
+    events = EVENTS.frame([record(payload, received_at, offset)])
+    found: dict[str, Any] = parse(events, definitions=definitions).to_pylist()[0]
+    return found
 
 
 def context(**changed: Any) -> dict[str, Any]:

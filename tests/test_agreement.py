@@ -10,12 +10,11 @@ import pytest
 from pipelines.definition import Definition, active
 from pipelines.exact import shortest, total
 from pipelines.gold.quality import score_bucket
-from pipelines.silver.declared import Declared
-from pipelines.silver.parse import judge
 from pipelines.verify.fields import FIELD_REASONS
 from pipelines.verify.report import micros
 from pipelines.verify.verdicts import Verdicts
 from tests import generator
+from tests.frames import read
 
 MINUTE = 60_000_000
 
@@ -27,12 +26,12 @@ def test_every_record_is_judged_as_by_the_verifier(seed: int) -> None:
     declared: list[Definition] = []
     for offset, (payload, received) in enumerate(records):
         verdicts.take(payload, micros(received))
-        row = judge(payload, micros(received), offset, Declared(declared))
-        if (control := row.get("control")) and control["action"] == "define":
+        row = read(payload, received, offset, declared)
+        if (control := row["control"]) and control["action"] == "define":
             declared = active([*declared, Definition.of(json.loads(control["body"]), offset)])
         expected = verdicts.reasons.get(offset)
         if expected not in ("id_conflict", *FIELD_REASONS):
-            assert row.get("reason") == expected, payload
+            assert row["reason"] == expected, payload
         elif expected != "id_conflict":
             assert row["reason"] in FIELD_REASONS, payload
 

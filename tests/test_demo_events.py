@@ -22,8 +22,7 @@ from pipelines.demo.mischief import Mischief
 from pipelines.demo.sender import LABEL
 from pipelines.errors import InputError
 from pipelines.models import load_model
-from pipelines.silver.declared import Declared
-from pipelines.silver.parse import judge
+from tests.frames import read
 
 MODEL_FILE = Path(__file__).resolve().parent.parent / "conf/models/arrival_delay.toml"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,11 +56,10 @@ class Log:
         self.inferences: dict[str, list[Told]] = {}
         self.feedback: dict[str, list[Told]] = {}
         self.reasons: Counter[str] = Counter()
-        declared = Declared(definitions)
         for batch in batches:
             for payload, received_at in zip(batch.payloads, batch.received_at, strict=True):
-                row = judge(payload, (received_at - EPOCH) // timedelta(microseconds=1), 0, declared)
-                if row.get("reason"):
+                row = read(payload, received_at, 0, definitions)
+                if row["reason"]:
                     self.reasons[row["reason"]] += 1
                 else:
                     events = self.inferences if row["kind"] == "inference" else self.feedback
@@ -387,10 +385,9 @@ FEEDBACK = {
 def test_a_broken_event_is_refused_for_its_reason(
     event: mischief.Event, reason: str, broken: Callable[[mischief.Event], bytes], definitions: list[Definition]
 ) -> None:
-    received = (datetime(2013, 1, 15, 10, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
-    declared = Declared(definitions)
-    assert "reason" not in judge(mischief.wire(event), received, 0, declared)
-    assert judge(broken(event), received, 0, declared)["reason"] == reason
+    received = datetime(2013, 1, 15, 10, 1, tzinfo=UTC)
+    assert read(mischief.wire(event), received, 0, definitions)["reason"] is None
+    assert read(broken(event), received, 0, definitions)["reason"] == reason
 
 
 @pytest.mark.parametrize("days", [0, -1, LONGEST + 1])

@@ -6,13 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
 
 from pipelines.definition import Definition, Policy
 from pipelines.gold.expose import expose
 from pipelines.gold.tables import STATISTICS
 from pipelines.silver.tables import INFERENCES
-from tests.frames import at, frame, rows
+from tests.frames import at
 
 SERVICE = Definition("m", "", ((),), ("1 hour",), measures=("cost", "latency_ms"))
 CLICK = Policy("binary", "request", "latest", 1800, "negative")
@@ -50,8 +49,8 @@ Increments = dict[tuple[str, str], dict[tuple[str, str], Any]]
 
 
 @pytest.fixture(scope="module")
-def increments(spark: SparkSession) -> list[dict[str, Any]]:
-    found = rows(expose(frame(spark, INFERENCES, SERVED), definitions=DEFINED))
+def increments() -> list[dict[str, Any]]:
+    found = expose(INFERENCES.frame(SERVED), definitions=DEFINED).to_pylist()
     assert all(tuple(row) == tuple(name for name in STATISTICS.names if name != "recorded_at") for row in found)
     return found
 
@@ -125,6 +124,6 @@ def test_a_model_has_its_own_definitions(increments: list[dict[str, Any]]) -> No
     assert of(increments, "other model").keys() == {("click", "silent")}
 
 
-def test_without_definitions_or_inferences_nothing_is_posted(spark: SparkSession) -> None:
-    assert rows(expose(frame(spark, INFERENCES, SERVED), definitions=())) == []
-    assert rows(expose(frame(spark, INFERENCES), definitions=DEFINED)) == []
+def test_without_definitions_or_inferences_nothing_is_posted() -> None:
+    assert expose(INFERENCES.frame(SERVED), definitions=()).to_pylist() == []
+    assert expose(INFERENCES.frame([]), definitions=DEFINED).to_pylist() == []

@@ -15,11 +15,11 @@ from pyarrow import parquet
 from pipelines.errors import InputError
 from pipelines.importing import import_files
 from pipelines.log.embedded import EmbeddedLog
+from pipelines.log.source import bronze
 from pipelines.mapping import load_mapping
 from pipelines.models import load_model
 from pipelines.onboarding import init_model
-from pipelines.silver.declared import Declared
-from pipelines.silver.parse import judge
+from pipelines.silver.parse import parse
 
 T0 = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -42,13 +42,9 @@ def imported(folder: Path, file: Path, model: Path, mapping: Path) -> list[dict[
     """What refine makes of every record of the import: the columns of PARSED, under the guessed model file."""
     log = EmbeddedLog(folder / "log.sqlite")
     import_files([file], log, state_dir=folder / "imports", mapping=mapping, claimed=True, frontier=True)
-    declared = Declared(load_model(model))
-    found = []
-    for append in log.read(0, log.end()):
-        for offset, record in enumerate(append.records().to_pylist(), append.start):
-            received = (record["received_at"] - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-            found.append(judge(record["payload"], received, offset, declared))
+    events = pa.concat_tables([bronze(append, 0, log.end()) for append in log.read(0, log.end())])
     log.close()
+    found: list[dict[str, Any]] = parse(events, definitions=load_model(model)).to_pylist()
     return found
 
 
@@ -71,7 +67,7 @@ def churn(folder: Path, count: int = 200) -> Path:
 def test_a_churn_file_goes_the_whole_way_without_a_single_refusal(tmp_path: Path, conf: Path) -> None:
     file = churn(tmp_path)
     found = imported(tmp_path, file, *init_model("churn", file, conf))
-    assert {row["reason"] for row in found if "reason" in row} == set()
+    assert {row["reason"] for row in found} == {None}
     kinds = [row["kind"] for row in found]
     assert kinds.count("inference") == 200
     assert kinds.count("feedback") == 200 - len(range(0, 200, 7))
@@ -146,7 +142,7 @@ def test_texts_of_several_kinds_are_a_category_even_where_some_look_like_numbers
     assert label.policy is not None
     assert (label.policy.type, label.classes) == ("category", ("01", "cat", "dog"))
     found = imported(tmp_path, file, model, mapping)
-    assert {row["reason"] for row in found if "reason" in row} == set()
+    assert {row["reason"] for row in found} == {None}
     assert found[4]["inference"]["prediction_text"] == "01"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
@@ -47,25 +47,18 @@ def through_the_transforms(spark: SparkSession, bronze: pa.Table) -> dict[str, p
     """Ledger and statistics of all orders, by the pure transforms, votes in pieces that differ from order to order."""
     definitions = generator.definitions()
 
-    def frame(rows: pa.Table) -> DataFrame:
-        return spark.createDataFrame(rows)
-
-    def none(table: Table) -> DataFrame:
-        return spark.createDataFrame([], table.schema)
-
-    parsed = frame(parse(frame(bronze), definitions=definitions).toArrow())
-    routed = frame(refine(parsed, none(silver.INFERENCES), none(silver.FEEDBACK)).toArrow())
-    inferences = frame(routed.where("to = 'inferences'").select("inferences.*").toArrow())
-    feedback = routed.where("to = 'feedback'").select("feedback.*")
-    labelled = pair(inferences, feedback).toArrow()
-    ledger = OUTCOME_LEDGER.arrow.empty_table().drop_columns(["recorded_at"])
+    parsed = parse(bronze, definitions=definitions)
+    made = refine(parsed, silver.INFERENCES.frame([]), silver.FEEDBACK.frame([]))
+    inferences, feedback = made["inferences"], made["feedback"]
+    labelled = pair(spark.createDataFrame(inferences), spark.createDataFrame(feedback)).toArrow()
+    ledger = OUTCOME_LEDGER.computed.empty_table()
     seen = labelled.slice(0, 0)
     answered = []
     for piece in in_pieces(labelled):
-        found = resolve(frame(piece), frame(seen), frame(ledger), definitions=definitions).toArrow()
-        answered.append(tally(frame(found), definitions=definitions).toArrow())
-        ledger, seen = pa.concat_tables([ledger, found.cast(ledger.schema)]), pa.concat_tables([seen, piece])
-    statistics = pa.concat_tables([expose(inferences, definitions=definitions).toArrow(), *answered])
+        found = resolve(piece, seen, ledger, definitions=definitions)
+        answered.append(tally(found, definitions=definitions))
+        ledger, seen = pa.concat_tables([ledger, found]), pa.concat_tables([seen, piece])
+    statistics = pa.concat_tables([expose(inferences, definitions=definitions), *answered])
     return {"ledger": ledger, "statistics": statistics}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.definition import Definition, Policy, canonical, digest
-from pipelines.silver.declared import Declared
-from pipelines.silver.parse import judge
 from pipelines.silver.reasons import REASONS
 from pipelines.silver.wire import MOST_BYTES, Refused, body_hash, decode
 from pipelines.verify import events
 from pipelines.verify.document import Reader
 from pipelines.verify.fields import FIELD_REASONS
 from pipelines.verify.verdicts import Verdicts
+from tests.frames import read
 
-RECEIVED = int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+RECEIVED = int(NOON.timestamp()) * 1_000_000
 GRAINS = ("1 hour",)
 DEFINITIONS = [
     Definition("m", "", ((),), GRAINS, segments=(("origin", ("JFK",)),), measures=("latency_ms",)),
@@ -29,7 +29,6 @@ DEFINITIONS = [
     Definition("m", "delay", ((),), GRAINS, policy=Policy("number", "request", "mean", 3600)),
     Definition("m", "topic", ((),), GRAINS, policy=Policy("category", "request", "majority", 3600)),
 ]
-DECLARED = Declared(DEFINITIONS)
 
 INFERENCE = {
     "kind": "inference",
@@ -80,7 +79,7 @@ def valued(text: str) -> bytes:
 
 
 def row(payload: bytes, offset: int = 5) -> dict[str, Any]:
-    return judge(payload, RECEIVED, offset, DECLARED)
+    return read(payload, NOON, offset, DEFINITIONS)
 
 
 def grouped(reason: str | None) -> str | None:
@@ -363,7 +362,7 @@ def test_an_offset_without_its_colon_is_seen_through_an_escape() -> None:
 
 @pytest.mark.parametrize("payload", WELL_FORMED.values(), ids=WELL_FORMED)
 def test_what_is_merely_unusual_is_taken_in(payload: bytes) -> None:
-    assert row(payload).get("reason") is None
+    assert row(payload)["reason"] is None
     assert by_the_verifier(payload) is None
 
 
@@ -374,7 +373,7 @@ def test_the_first_rule_that_is_broken_is_the_reason(reason: str, payload: bytes
 
 @pytest.mark.parametrize("payload", ACCEPTED.values(), ids=ACCEPTED)
 def test_what_keeps_all_rules_is_taken_in(payload: bytes) -> None:
-    assert row(payload).get("reason") is None
+    assert row(payload)["reason"] is None
     assert by_the_verifier(payload) is None
 
 
@@ -409,18 +408,16 @@ def test_a_refusal_names_kind_and_id_where_they_can_be_read() -> None:
 
 
 def test_a_model_is_unknown_at_and_before_the_offset_that_declares_it() -> None:
-    late = Declared([Definition("m", "", ((),), GRAINS, offset=5)])
-    assert [judge(inference(), RECEIVED, at, late).get("reason") for at in (4, 5, 6)] == ["unknown_model"] * 2 + [None]
+    late = [Definition("m", "", ((),), GRAINS, offset=5)]
+    assert [read(inference(), NOON, at, late)["reason"] for at in (4, 5, 6)] == ["unknown_model"] * 2 + [None]
 
 
 def test_segments_are_those_of_the_latest_definition_below() -> None:
-    both = Declared(
-        [
-            Definition("m", "", ((),), GRAINS, segments=(("old", ()),), offset=1),
-            Definition("m", "", ((),), GRAINS, segments=(("new", ()),), offset=5),
-        ]
-    )
-    reasons = [judge(inference(segments={"new": "x"}), RECEIVED, at, both).get("reason") for at in (5, 6)]
+    both = [
+        Definition("m", "", ((),), GRAINS, segments=(("old", ()),), offset=1),
+        Definition("m", "", ((),), GRAINS, segments=(("new", ()),), offset=5),
+    ]
+    reasons = [read(inference(segments={"new": "x"}), NOON, at, both)["reason"] for at in (5, 6)]
     assert reasons == ["undeclared_segment", None]
 
 
@@ -435,7 +432,7 @@ def define(body: dict[str, Any], model: str = "m", name: str | None = None) -> b
 
 
 def test_a_definition_that_has_its_hash_is_taken_in() -> None:
-    assert row(define(BODY)).get("reason") is None
+    assert row(define(BODY))["reason"] is None
     assert json.loads(row(define(BODY))["control"]["body"]) == BODY
 
 
@@ -552,12 +549,12 @@ def test_another_content_has_another_digest(one: dict[str, Any], other: dict[str
     ],
 )
 def test_a_time_is_an_instant_in_microseconds_rounded_half_up(text: str, micros: int) -> None:
-    assert row(given_on(text))["feedback"]["given_at"] == RECEIVED - 3_600_000_000 + micros
+    assert row(given_on(text))["feedback"]["given_at"] == NOON - timedelta(hours=1) + timedelta(microseconds=micros)
 
 
 def test_no_client_clock_drags_the_watermark() -> None:
-    assert row(inference(served_at="2026-03-01T11:00:00Z"))["watermark_at"] == RECEIVED - 3_600_000_000
-    assert row(inference(served_at="2026-03-01T12:05:00Z"))["watermark_at"] == RECEIVED + 300_000_000
+    assert row(inference(served_at="2026-03-01T11:00:00Z"))["watermark_at"] == NOON - timedelta(hours=1)
+    assert row(inference(served_at="2026-03-01T12:05:00Z"))["watermark_at"] == NOON + timedelta(minutes=5)
 
 
 def test_a_value_is_a_number_or_a_text_and_a_measure_is_exact() -> None:
@@ -585,7 +582,7 @@ PLAIN = st.recursive(
 )
 def test_any_value_in_any_field_is_judged_as_the_verifier_does(name: str, value: Any, ascii_only: bool) -> None:
     payload = json.dumps({**INFERENCE, name: value}, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-    assert grouped(row(payload).get("reason")) == grouped(by_the_verifier(payload))
+    assert grouped(row(payload)["reason"]) == grouped(by_the_verifier(payload))
 
 
 @settings(max_examples=300, deadline=None)
@@ -593,7 +590,7 @@ def test_any_value_in_any_field_is_judged_as_the_verifier_does(name: str, value:
 def test_a_damaged_record_is_judged_as_the_verifier_does(at: int, bite: bytes, length: int) -> None:
     whole = inference(inputs={"a": 1})
     payload = whole[:at] + bite + whole[at + length :]
-    assert grouped(row(payload).get("reason")) == grouped(by_the_verifier(payload))
+    assert grouped(row(payload)["reason"]) == grouped(by_the_verifier(payload))
 
 
 @settings(max_examples=300, deadline=None)

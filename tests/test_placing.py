@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.definition import RESOLVES, Definition, Policy
-from pipelines.exact import UNIT, amount, from_units, units
+from pipelines.exact import AMOUNTS, amount, amounts, from_units, units
 from pipelines.gold.expose import EDGES, bucket
-from pipelines.gold.placing import Placed, Sums
-from pipelines.gold.quality import MISSING, NEGATIVE, Outcome, Shown, score_bucket, silence, terms
+from pipelines.gold.placing import Known, Units, increments
+from pipelines.gold.quality import Outcomes, Shown, Term, answers, floats, score_bucket, silence, terms
+from pipelines.silver.tables import INFERENCES
 from pipelines.verify import quality as plain
 from pipelines.verify.beliefs import Belief
 from pipelines.verify.definitions import definition as read_by_the_verifier
@@ -32,12 +36,56 @@ def labelled(kind: str = "binary", **changed: Any) -> Definition:
     return Definition("m", "l", ((),), ("1 hour",), policy=policy, **about)
 
 
-def said(definition: Definition, outcome: Outcome, **shown: Any) -> dict[str, Any]:
+class Negative:
+    """Silence where it is negative."""
+
+
+NEGATIVE = Negative()
+Value = float | str | Negative | None
+
+
+def column(name: str, value: Any) -> pa.Array:
+    """One value of a column of silver.inferences."""
+    return INFERENCES.frame([INFERENCES.row(**{name: value})])[name].combine_chunks()
+
+
+def shown(
+    prediction: float | None = None,
+    prediction_text: str | None = None,
+    score: float | None = None,
+    scores: dict[str, float] | None = None,
+) -> Shown:
+    named = None if scores is None else list(scores.items())
+    numbers = floats(column("prediction", prediction)), column("prediction_text", prediction_text)
+    return Shown(*numbers, floats(column("score", score)), column("scores", named))
+
+
+def outcome(value: Value) -> Outcomes:
+    if isinstance(value, Negative):
+        return silence(labelled(absent="negative"), 1)
+    number, text = (None, value) if isinstance(value, str) else (value, None)
+    return answers(pa.array([number], pa.float64()), pa.array([text], pa.string()))
+
+
+def amounts_of(found: Iterable[Term]) -> dict[tuple[str, str], Decimal]:
+    """Amount by statistic and bucket, of terms of one unit; without zeros."""
+    net: dict[tuple[str, str], Decimal] = {}
+    for name, rows, place, each in found:
+        count = len(rows)
+        places = [place] * count if isinstance(place, str) else place.to_pylist()
+        exact = each if isinstance(each, pa.Array) else amounts([each] * count if isinstance(each, int) else each)
+        assert len(places) == len(exact) == count <= 1
+        if count:
+            assert (name, places[0]) not in net
+            net[name, places[0]] = exact[0].as_py()
+    return {key: each for key, each in net.items() if each}
+
+
+def said(definition: Definition, value: Value, **seen: Any) -> dict[Any, Decimal]:
     """Amount by statistic, or by (statistic, bucket) where there is one; `n` left out."""
-    unit = definition.policy.unit if definition.policy else ""
-    found = terms(definition, Shown(unit, **shown), outcome)
-    assert found[0] == ("n", "", UNIT)
-    return {(name, place) if place else name: from_units(count) for name, place, count in found[1:]}
+    found = amounts_of(terms(definition, shown(**seen), outcome(value)))
+    assert found.pop(("n", "")) == 1
+    return {(name, place) if place else name: each for (name, place), each in found.items()}
 
 
 def test_an_undecided_outcome_is_answered_and_says_no_more() -> None:
@@ -45,23 +93,22 @@ def test_an_undecided_outcome_is_answered_and_says_no_more() -> None:
 
 
 def test_silence_that_is_missing_counts_only() -> None:
-    assert said(labelled(threshold=0.5), MISSING, score=0.7) == {}
+    found = terms(labelled(threshold=0.5), shown(score=0.7), silence(labelled(), 1))
+    assert amounts_of(found) == {("n", ""): 1}
 
 
-@pytest.mark.parametrize(
-    ("absent", "meaning"), [("missing", MISSING), ("negative", NEGATIVE), (0.0, 0.0), (0, 0.0), (-2.5, -2.5)]
-)
-def test_silence_means_what_the_policy_says(absent: float | str, meaning: Outcome) -> None:
-    found = silence(labelled("binary", absent=absent))
-    assert found == meaning
-    assert type(found) is type(meaning)
+@pytest.mark.parametrize("absent", [0.0, 0, -2.5])
+def test_silence_may_mean_a_number(absent: float) -> None:
+    found = silence(labelled("number", absent=absent), 2)
+    assert found.number.tolist() == [absent, absent]
+    assert found.decided.all()
 
 
 @pytest.mark.parametrize(
     ("score", "value", "cell"),
     [(0.5, 1.0, "tp"), (0.5, 0.0, "fp"), (0.4999999999999999, 1.0, "fn"), (0.1, 7.0, "tn"), (0.5, NEGATIVE, "fp")],
 )
-def test_a_score_at_the_threshold_predicts_the_positive_class(score: float, value: Outcome, cell: str) -> None:
+def test_a_score_at_the_threshold_predicts_the_positive_class(score: float, value: Value, cell: str) -> None:
     found = said(labelled(threshold=0.5), value, score=score)
     assert {name for name in ("tp", "fp", "fn", "tn") if name in found} == {cell}
     assert ("positive" in found) == (value == 1.0)
@@ -195,29 +242,28 @@ def test_terms_are_those_of_the_verifier(data: st.DataObject, kind: str, unit: s
     score, scores = data.draw(st.none() | FLOATS), data.draw(st.none() | st.dictionaries(st.just("s"), FLOATS))
     value = data.draw(st.none() | (TEXTS if of_text else VALUES))
 
-    shown = Shown(unit, number, text, score, scores)
+    seen = shown(number, text, score, scores)
     theirs = read_by_the_verifier(definition.body(), -1)
     on = plain.Judged(number if text is None else text, score, scores)
     belief = Belief(None, value) if isinstance(value, str) else Belief(value, None)
-    assert _net(terms(definition, shown, value)) == _exact(plain.answer(theirs, belief, on))
-    assert _net(terms(definition, shown, silence(definition))) == _exact(plain.silence(theirs, on))
-
-
-def _net(found: list[Any]) -> dict[tuple[str, str], Decimal]:
-    assert len({term[:2] for term in found}) == len(found)
-    return {(name, place): from_units(count) for name, place, count in found if count}
+    assert amounts_of(terms(definition, seen, outcome(value))) == _exact(plain.answer(theirs, belief, on))
+    assert amounts_of(terms(definition, seen, silence(definition, 1))) == _exact(plain.silence(theirs, on))
 
 
 def _exact(found: list[plain.Term]) -> dict[tuple[str, str], Decimal]:
     return {(name, place): count for name, place, count in found if count}
 
 
+def buckets(*values: Decimal) -> list[int]:
+    return bucket(pa.array(values, AMOUNTS)).to_pylist()
+
+
 def test_a_measure_at_an_edge_belongs_to_the_bucket_below() -> None:
     step = Decimal("0.000000001")
     for place, edge in enumerate(EDGES):
-        assert bucket(edge) == place
-        assert bucket(edge + step) == place + 1
-    assert [bucket(Decimal(text)) for text in ("-5", "0", "0.000999999", "0.001")] == [0, 0, 0, 0]
+        assert buckets(edge, edge + step) == [place, place + 1]
+    few = [Decimal(text) for text in ("-1e12", "-5", "0", "0.000999999", "0.001", "1e12")]
+    assert buckets(*few) == [0, 0, 0, 0, 0, len(EDGES)]
 
 
 def test_the_edges_are_two_per_cent_apart_and_rounded_to_nine_places() -> None:
@@ -229,16 +275,24 @@ def test_the_edges_are_two_per_cent_apart_and_rounded_to_nine_places() -> None:
 @settings(max_examples=300, deadline=None)
 @given(value=st.floats(0, 1e12))
 def test_the_bucket_of_a_measure_is_the_number_of_edges_below_it(value: float) -> None:
-    assert bucket(amount(value)) == sum(edge < amount(value) for edge in EDGES)
+    assert buckets(amount(value)) == [sum(edge < amount(value) for edge in EDGES)]
 
 
-def placed(
-    definition: Definition, segments: dict[str, str], *, served_at: int = NOON, known_at: int = NOON
-) -> list[Any]:
+def counted(definition: Definition, *known: Known, served_at: int = NOON, **segments: str) -> list[dict[str, Any]]:
+    """The increments of one unit."""
+    units = Units(
+        pa.array(["default"]), pa.array(["1"]), column("segments", list(segments.items())), np.array([served_at])
+    )
+    return increments(definition, units, known).to_pylist()
+
+
+def one(*terms: Term, known_at: int = NOON, sign: int = 1) -> Known:
+    return Known("answered", np.array([known_at]), terms or [Term("n", np.array([0]))], np.array([sign]))
+
+
+def placed(definition: Definition, segments: dict[str, str], *, served_at: int = NOON) -> list[Any]:
     """(grain, cell's start in hours after noon, cut, segment) of one term."""
-    sums, at = Sums(), Placed(definition)
-    sums.add((at, "default", "1", at.values(segments), served_at), known_at, "exposed", [("n", "", UNIT)])
-    found = sums.rows().to_pylist()
+    found = counted(definition, one(), served_at=served_at, **segments)
     assert all(row["amount"] == 1 and row["cell_at"].date() == row["cell_date"] for row in found)
     return sorted(
         (r["grain"], (int(r["cell_at"].timestamp() * 1_000_000) - NOON) // HOUR, r["cut"], r["segment"]) for r in found
@@ -300,10 +354,8 @@ def test_a_cut_of_an_undeclared_field_holds_what_is_missing() -> None:
 
 
 def test_known_at_is_floored_to_the_minute() -> None:
-    sums, at = Sums(), Placed(shaped())
-    for known_at in (NOON, NOON + 59_999_999, NOON + 60_000_000):
-        sums.add((at, "default", "1", at.values({}), NOON), known_at, "exposed", [("n", "", UNIT)])
-    found = sums.rows().to_pylist()
+    times = (NOON, NOON + 59_999_999, NOON + 60_000_000)
+    found = counted(shaped(), *(one(known_at=known_at) for known_at in times))
     assert sorted((int(row["known_at"].timestamp()) - NOON // 10**6, row["amount"]) for row in found) == [
         (0, 2),
         (60, 1),
@@ -311,10 +363,17 @@ def test_known_at_is_floored_to_the_minute() -> None:
 
 
 def test_increments_that_cancel_leave_no_row() -> None:
-    sums, at = Sums(), Placed(shaped())
-    for sign in (1, -1):
-        sums.add((at, "default", "1", at.values({}), NOON), NOON, "answered", [("n", "", UNIT), ("value", "", 5)], sign)
-    assert sums.rows().num_rows == 0
+    said = Term("n", np.array([0])), Term("value", np.array([0]), amount=[5])
+    assert counted(shaped(), one(*said), one(*said, sign=-1)) == []
+    assert [row["amount"] for row in counted(shaped(), one(*said), one(*said, sign=-1), one())] == [1]
+
+
+def test_amounts_beyond_64_bits_are_exact() -> None:
+    great = 2 * 10**27 + 1
+    found = counted(
+        shaped(), one(Term("value", np.array([0]), amount=[great])), one(Term("value", np.array([0]), amount=[-1]))
+    )
+    assert [units(row["amount"]) for row in found] == [great - 1]
 
 
 def test_amounts_are_exact_to_nine_places() -> None:

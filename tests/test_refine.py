@@ -5,22 +5,19 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
 
-from pipelines.contract import arrow_type
 from pipelines.silver.parse import PARSED
 from pipelines.silver.refine import refine
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, QUARANTINE
-from tests.frames import T0, frame, rows
+from tests.frames import T0
 
 TABLES = (INFERENCES, FEEDBACK, CONTROLS, QUARANTINE, DUPLICATES)
 
 
 def parsed(offset: int, said: str, name: str | None, content: str = "same", **more: Any) -> dict[str, Any]:
     """A record that said something, or with `reason` one that did not."""
-    row: dict[str, Any] = dict.fromkeys(PARSED.fieldNames())
+    row: dict[str, Any] = dict.fromkeys(PARSED.names)
     row |= {"tenant": "default", "source": "embedded", "partition": 0, "offset": offset, "received_at": T0}
     row |= {
         "clock": "log",
@@ -41,19 +38,12 @@ def parsed(offset: int, said: str, name: str | None, content: str = "same", **mo
     return row | more
 
 
-def refined(
-    spark: SparkSession, *events: dict[str, Any], seen: list[dict[str, Any]] | None = None
-) -> dict[str, list[dict[str, Any]]]:
+def refined(*events: dict[str, Any], seen: list[dict[str, Any]] | None = None) -> dict[str, list[dict[str, Any]]]:
     """The rows that each table gets."""
-    schema = pa.schema([pa.field(f.name, arrow_type(f.dataType)) for f in PARSED.fields])
-    made = spark.createDataFrame(pa.Table.from_pylist(list(events), schema=schema)).repartition(2)
-    found = rows(refine(made, frame(spark, INFERENCES, seen or []), frame(spark, FEEDBACK)))
-    assert len(found) == len(events)
-    assert all([table.noun for table in TABLES if row[table.noun]] == [row["to"]] for row in found)
-    return {
-        table.noun: sorted((row[table.noun] for row in found if row["to"] == table.noun), key=_offset)
-        for table in TABLES
-    }
+    found = refine(PARSED.frame(list(events)), INFERENCES.frame(seen or []), FEEDBACK.frame([]))
+    assert {table.noun: table.arrow for table in TABLES} == {noun: rows.schema for noun, rows in found.items()}
+    assert sum(rows.num_rows for rows in found.values()) == len(events)
+    return {noun: sorted(rows.to_pylist(), key=_offset) for noun, rows in found.items()}
 
 
 def _offset(row: dict[str, Any]) -> int:
@@ -65,7 +55,7 @@ def offsets(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[int]]:
 
 
 @pytest.fixture(scope="module")
-def found(spark: SparkSession) -> dict[str, list[dict[str, Any]]]:
+def found() -> dict[str, list[dict[str, Any]]]:
     events = [
         parsed(0, "inference", "r"),
         parsed(1, "inference", "r"),
@@ -80,7 +70,7 @@ def found(spark: SparkSession) -> dict[str, list[dict[str, Any]]]:
         parsed(10, "", None, reason="not_json", kind=None),
         parsed(11, "inference", "r", tenant="another"),
     ]
-    return refined(spark, *random.Random(7).sample(events, len(events)))
+    return refined(*random.Random(7).sample(events, len(events)))
 
 
 def test_every_record_has_one_home(found: dict[str, list[dict[str, Any]]]) -> None:
@@ -123,14 +113,14 @@ def test_an_event_keeps_its_position_and_what_it_says(found: dict[str, list[dict
     assert found["controls"][0]["at"] == T0
 
 
-def test_an_event_that_stands_in_the_table_already_is_repeated_or_contradicted(spark: SparkSession) -> None:
+def test_an_event_that_stands_in_the_table_already_is_repeated_or_contradicted() -> None:
     seen = [INFERENCES.row(tenant="default", request_id="r", source="embedded", offset=2, body_hash="same")]
-    again = refined(spark, parsed(7, "inference", "r"), parsed(8, "inference", "r", "other"), seen=seen)
+    again = refined(parsed(7, "inference", "r"), parsed(8, "inference", "r", "other"), seen=seen)
     assert offsets(again) == {"duplicates": [7], "quarantine": [8]}
     assert again["duplicates"][0]["first_offset"] == 2
 
 
-def test_a_batch_that_is_replayed_half_written_decides_the_same(spark: SparkSession) -> None:
+def test_a_batch_that_is_replayed_half_written_decides_the_same() -> None:
     events = [parsed(2, "inference", "r"), parsed(3, "inference", "r"), parsed(4, "inference", "r", "other")]
     own = [INFERENCES.row(tenant="default", request_id="r", source="embedded", offset=2, body_hash="same")]
-    assert offsets(refined(spark, *events, seen=own)) == offsets(refined(spark, *events))
+    assert offsets(refined(*events, seen=own)) == offsets(refined(*events))

@@ -41,18 +41,17 @@ def vote(name: str, minute: float, value: float | str = 1.0, **changed: Any) -> 
 
 
 def posted(
-    spark: SparkSession,
     touched: list[dict[str, Any]],
     votes: list[dict[str, Any]] | None = None,
     ledger: list[dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     made = resolve(
-        frame(spark, LABELLED, touched),
-        frame(spark, LABELLED, votes or []),
-        frame(spark, OUTCOME_LEDGER, ledger or []),
+        LABELLED.frame(touched),
+        LABELLED.frame(votes or []),
+        OUTCOME_LEDGER.frame(ledger or []),
         definitions=DEFINED,
     )
-    return rows(made)
+    return made.to_pylist()
 
 
 def net(entries: list[dict[str, Any]]) -> dict[tuple[Any, ...], int]:
@@ -66,8 +65,8 @@ def net(entries: list[dict[str, Any]]) -> dict[tuple[Any, ...], int]:
     return {key: sign for key, sign in found.items() if sign}
 
 
-def test_every_policy_that_applies_gets_its_entries_once(spark: SparkSession) -> None:
-    assert net(posted(spark, [vote("a", 1, 2.0), vote("b", 3, 1.0)])) == {
+def test_every_policy_that_applies_gets_its_entries_once() -> None:
+    assert net(posted([vote("a", 1, 2.0), vote("b", 3, 1.0)])) == {
         ("r", "l", "latest", 2.0, 1): 1,
         ("r", "l", "latest", 2.0, 3): -1,
         ("r", "l", "latest", 1.0, 3): 1,
@@ -77,7 +76,7 @@ def test_every_policy_that_applies_gets_its_entries_once(spark: SparkSession) ->
     }
 
 
-def test_votes_under_no_policy_have_no_effect(spark: SparkSession) -> None:
+def test_votes_under_no_policy_have_no_effect() -> None:
     votes = [
         vote("declared after the inference", 1, unit_id="a", label="later"),
         vote("never declared", 1, unit_id="b", label="nope"),
@@ -85,17 +84,17 @@ def test_votes_under_no_policy_have_no_effect(spark: SparkSession) -> None:
         vote("of an item", 1, unit_id="d", unit="item", item="i"),
         vote("outside every window", 500, unit_id="e"),
     ]
-    assert posted(spark, votes) == []
+    assert posted(votes) == []
 
 
-def test_keys_stand_by_themselves(spark: SparkSession) -> None:
+def test_keys_stand_by_themselves() -> None:
     of_items = {"unit": "item", "label": "shown"}
     votes = [
         vote("a", 1, "x", item="i", **of_items),
         vote("b", 2, "y", item="j", **of_items),
         vote("c", 3, "y", item="j", tenant="other", **of_items),
     ]
-    found = posted(spark, votes)
+    found = posted(votes)
     assert sorted((row["tenant"], row["item"], row["text"], row["sign"]) for row in found) == [
         ("other", "j", "y", 1),
         ("x", "i", "x", 1),
@@ -103,9 +102,9 @@ def test_keys_stand_by_themselves(spark: SparkSession) -> None:
     ]
 
 
-def test_an_entry_carries_context_maturity_and_day(spark: SparkSession) -> None:
+def test_an_entry_carries_context_maturity_and_day() -> None:
     late = context(received_at=at(300), segments=[("origin", "JFK")], score=0.5)
-    found = posted(spark, [vote("a", 1, known_at=at(301), context=late), vote("b", 1, unit_id="early")])
+    found = posted([vote("a", 1, known_at=at(301), context=late), vote("b", 1, unit_id="early")])
     assert all(tuple(row) == tuple(n for n in OUTCOME_LEDGER.names if n != "recorded_at") for row in found)
     matures = {(row["unit_id"], row["policy"]): row["matures_at"] for row in found}
     assert matures["early", LATEST.hash] == at(60)
@@ -126,32 +125,32 @@ VOTES = [
 
 
 @pytest.fixture(scope="module")
-def whole(spark: SparkSession) -> list[dict[str, Any]]:
-    return posted(spark, VOTES)
+def whole() -> list[dict[str, Any]]:
+    return posted(VOTES)
 
 
-def test_resolving_twice_posts_nothing(spark: SparkSession, whole: list[dict[str, Any]]) -> None:
-    assert posted(spark, VOTES, VOTES, whole) == []
-    assert posted(spark, VOTES[:1], VOTES, whole) == []
+def test_resolving_twice_posts_nothing(whole: list[dict[str, Any]]) -> None:
+    assert posted(VOTES, VOTES, whole) == []
+    assert posted(VOTES[:1], VOTES, whole) == []
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4, 5), (5, 4, 3, 2, 1, 0), (2, 4, 0, 5, 1, 3)], ids=str)
 def test_however_votes_are_split_into_batches_the_ledger_is_the_same(
-    spark: SparkSession, whole: list[dict[str, Any]], order: tuple[int, ...]
+    whole: list[dict[str, Any]], order: tuple[int, ...]
 ) -> None:
     ledger: list[dict[str, Any]] = []
     seen: list[dict[str, Any]] = []
     for first, second in zip(order[::2], order[1::2], strict=True):
         batch = [VOTES[first], VOTES[second]]
-        ledger += posted(spark, batch, seen, ledger)
+        ledger += posted(batch, seen, ledger)
         seen += batch
     assert net(ledger) == net(whole)
 
 
-def test_a_vote_that_is_found_late_lands_at_its_own_time_and_corrects_what_came_after(spark: SparkSession) -> None:
+def test_a_vote_that_is_found_late_lands_at_its_own_time_and_corrects_what_came_after() -> None:
     before = [vote("b", 5, 1.0)]
-    ledger = posted(spark, before)
-    found = net(posted(spark, [vote("a", 2, 3.0)], before, ledger))
+    ledger = posted(before)
+    found = net(posted([vote("a", 2, 3.0)], before, ledger))
     assert {key[2:]: sign for key, sign in found.items()} == {
         ("latest", 3.0, 2): 1,
         ("latest", 3.0, 5): -1,
@@ -162,9 +161,9 @@ def test_a_vote_that_is_found_late_lands_at_its_own_time_and_corrects_what_came_
     }
 
 
-def test_the_same_value_at_another_time_is_another_entry(spark: SparkSession) -> None:
+def test_the_same_value_at_another_time_is_another_entry() -> None:
     before = [vote("b", 5, 1.0)]
-    found = net(posted(spark, [vote("a", 2, 1.0)], before, posted(spark, before)))
+    found = net(posted([vote("a", 2, 1.0)], before, posted(before)))
     assert {key[2:]: sign for key, sign in found.items()} == {
         ("latest", 1.0, 2): 1,
         ("latest", 1.0, 5): -1,

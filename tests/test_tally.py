@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
 
 from pipelines.definition import Definition, Policy
 from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
 from pipelines.gold.tally import tally
-from tests.frames import at, context, frame, rows
+from tests.frames import at, context
 
 NEGATIVE = Policy("binary", "request", "latest", 3600, "negative")
 MISSING = replace(NEGATIVE, absent="missing")
@@ -50,8 +49,8 @@ ENTRIES = [
 
 
 @pytest.fixture(scope="module")
-def increments(spark: SparkSession) -> list[dict[str, Any]]:
-    found = rows(tally(frame(spark, OUTCOME_LEDGER, ENTRIES), definitions=DEFINED))
+def increments() -> list[dict[str, Any]]:
+    found = tally(OUTCOME_LEDGER.frame(ENTRIES), definitions=DEFINED).to_pylist()
     assert all(tuple(row) == tuple(name for name in STATISTICS.names if name != "recorded_at") for row in found)
     return found
 
@@ -123,9 +122,7 @@ def test_an_entry_that_no_definition_is_about_posts_nothing(increments: list[dic
     assert not [row for row in increments if row["version"] == version]
 
 
-def test_every_sum_is_the_same_whatever_the_order_and_the_batches(
-    spark: SparkSession, increments: list[dict[str, Any]]
-) -> None:
+def test_every_sum_is_the_same_whatever_the_order_and_the_batches(increments: list[dict[str, Any]]) -> None:
     def sums(found: list[dict[str, Any]]) -> dict[tuple[Any, ...], Any]:
         total: Counter[tuple[Any, ...]] = Counter()
         for row in found:
@@ -133,6 +130,6 @@ def test_every_sum_is_the_same_whatever_the_order_and_the_batches(
         return {key: amount for key, amount in total.items() if amount}
 
     halves = [
-        rows(tally(frame(spark, OUTCOME_LEDGER, part), definitions=DEFINED)) for part in (ENTRIES[1::2], ENTRIES[::2])
+        tally(OUTCOME_LEDGER.frame(part), definitions=DEFINED).to_pylist() for part in (ENTRIES[1::2], ENTRIES[::2])
     ]
     assert sums(halves[0] + halves[1]) == sums(increments)

@@ -2,89 +2,87 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from functools import partial
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+import pyarrow.compute as pc
 
 from pipelines.definition import Definition
-from pipelines.exact import UNIT, amount, units
-from pipelines.gold.placing import INCREMENTS, Placed, Sums
-from pipelines.gold.quality import Shown, Term, silence, terms
+from pipelines.exact import UNIT, amount, clipped, units
+from pipelines.gold.placing import Known, Units, increments, micros
+from pipelines.gold.quality import Shown, Term, floats, silence, terms
+from pipelines.gold.tables import STATISTICS
 
 EDGES: tuple[Decimal, ...] = tuple(amount(0.001 * 1.02**i) for i in range(1400))
 """Upper edges of the buckets of a measure, 2 % apart: bucket k holds EDGES[k - 1] < value <= EDGES[k]."""
-
-_READ = (
-    *("tenant", "model", "version", "status", "offset", "prediction", "prediction_text", "score", "scores"),
-    *("segments", "measures", "items"),
-)
+_EDGES = np.array([units(edge) for edge in EDGES], "int64")
 
 
-def expose(inferences: DataFrame, *, definitions: Sequence[Definition]) -> DataFrame:
+def expose(inferences: pa.Table, *, definitions: Sequence[Definition]) -> pa.Table:
     """Increments of gold.statistics: basis `exposed` under the service definitions, and per label one post-dated silence.
 
     Silence is posted for inferences with status ok, at maturity: max(served_at + attribution window, received_at).
     """
-    times = [F.unix_micros(name).alias(name) for name in ("served_at", "received_at")]
-    return inferences.select(*_READ, *times).mapInArrow(partial(_increments, tuple(definitions)), INCREMENTS)
-
-
-def _increments(definitions: Sequence[Definition], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    declared: dict[str, list[Placed]] = defaultdict(list)
+    found = [STATISTICS.computed.empty_table()]
     for definition in definitions:
-        declared[definition.model].append(Placed(definition))
-    sums = Sums()
-    for batch in batches:
-        for row in batch.to_pylist():
-            segments = dict(row["segments"] or ())
-            for placed in declared.get(row["model"], ()):
-                if placed.definition.offset < row["offset"]:
-                    _add(sums, placed, row, placed.values(segments))
-    yield from sums.rows().to_batches()
+        applies = pc.and_(
+            pc.equal(inferences["model"], definition.model), pc.greater(inferences["offset"], definition.offset)
+        )
+        rows = inferences.filter(applies)
+        if rows.num_rows:
+            found.append(_service(definition, rows) if definition.policy is None else _silence(definition, rows))
+    return pa.concat_tables(found)
 
 
-def _add(sums: Sums, placed: Placed, row: dict[str, Any], values: tuple[str, ...]) -> None:
-    definition = placed.definition
-    place = placed, row["tenant"], row["version"], values, row["served_at"]
-    if definition.policy is None:
-        sums.add(place, row["received_at"], "exposed", service_terms(definition, row))
-    elif row["status"] == "ok":
-        matures_at = max(row["served_at"] + definition.policy.window * 1_000_000, row["received_at"])
-        for shown in _shown(definition.policy.unit, row):
-            sums.add(place, matures_at, "silent", terms(definition, shown, silence(definition)))
+def _service(definition: Definition, rows: pa.Table) -> pa.Table:
+    known = Known("exposed", micros(rows["received_at"].combine_chunks()), service_terms(definition, rows))
+    return increments(definition, Units.of(rows), [known])
 
 
-def _shown(unit: str, row: dict[str, Any]) -> list[Shown]:
-    """What was shown: the request, or each item of its slate."""
-    scores = dict(row["scores"]) if row["scores"] else None
+def _silence(definition: Definition, rows: pa.Table) -> pa.Table:
+    assert definition.policy is not None
+    rows = rows.filter(pc.equal(rows["status"], "ok"))
+    at, shown = _shown(definition.policy.unit, rows)
+    where = Units.of(rows).take(at)
+    received = micros(rows["received_at"].combine_chunks())[at]
+    matures_at = np.maximum(where.served_at + definition.policy.window * 1_000_000, received)
+    said = terms(definition, shown, silence(definition, len(at)))
+    return increments(definition, where, [Known("silent", matures_at, said)])
+
+
+def _shown(unit: str, rows: pa.Table) -> tuple[pa.Array, Shown]:
+    """What was shown, the requests or the items of their slates: each one's row, and what the model said of it."""
+    scores = rows["scores"].combine_chunks()
     if unit == "request":
-        return [Shown(unit, row["prediction"], row["prediction_text"], row["score"], scores)]
-    return [Shown(unit, score=item["score"], scores=scores) for item in row["items"] or ()]
+        prediction, text, score = (rows[name].combine_chunks() for name in ("prediction", "prediction_text", "score"))
+        return pa.array(np.arange(rows.num_rows)), Shown(floats(prediction), text, floats(score), scores)
+    items = rows["items"].combine_chunks()
+    at = pc.list_parent_indices(items)
+    none = pa.nulls(len(at), pa.float64())
+    score = pc.struct_field(pc.list_flatten(items), "score")
+    return at, Shown(floats(none), none.cast(pa.string()), floats(score), scores.take(at))
 
 
-def service_terms(definition: Definition, row: dict[str, Any]) -> list[Term]:
+def service_terms(definition: Definition, rows: pa.Table) -> Iterator[Term]:
     """Counts of inferences, errors and items, and of each declared measure its sum, count and histogram."""
-    if row["status"] == "ok":
-        found: list[Term] = [("n", "", UNIT)]
-        if row["items"]:
-            found.append(("items", "", UNIT * len(row["items"])))
-    else:
-        found = [("errors", "", UNIT)]
-    for name, value in row["measures"] or ():
-        if name in definition.measures:
-            total = units(value)
-            found += [(f"{name}.n", "", UNIT), (f"{name}.histogram", str(bucket(value)), UNIT)]
-            found += [(name, "", total)] if total else []
-    return found
+    ok = pc.equal(rows["status"], "ok").to_numpy()
+    yield Term("n", np.flatnonzero(ok))
+    yield Term("errors", np.flatnonzero(~ok))
+    items = pc.fill_null(pc.list_value_length(rows["items"]), 0).to_numpy()
+    slates = np.flatnonzero(ok & (items > 0))
+    yield Term("items", slates, amount=items[slates].astype("int64") * UNIT)
+    measures = rows["measures"].combine_chunks()
+    for name in definition.measures:
+        values = pc.map_lookup(measures, name, "first")
+        there = np.flatnonzero(values.is_valid())
+        values = values.drop_null()
+        yield Term(f"{name}.n", there)
+        yield Term(f"{name}.histogram", there, bucket(values).cast(pa.string()))
+        yield Term(name, there, amount=values)
 
 
-def bucket(value: Decimal) -> int:
-    """The number of EDGES below a value."""
-    return bisect_left(EDGES, value)
+def bucket(values: pa.Array) -> pa.Array:
+    """The number of EDGES below each amount."""
+    return pa.array(np.searchsorted(_EDGES, clipped(values), "left"))

@@ -3,56 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
 
-from pipelines.contract import INT, STRING, TIMESTAMP, arrow_type
 from pipelines.definition import Definition, Policy
 from pipelines.gold.policy import Vote, sequence
 from pipelines.gold.tables import OUTCOME_LEDGER
-from pipelines.silver.tables import LABELLED
 
+_TIME = pa.timestamp("us", "UTC")
 _KEY = ("tenant", "unit", "unit_id", "item", "label")
-_DIFFERENCE = StructType([f for f in OUTCOME_LEDGER.schema.fields if f.name != "recorded_at"])
-_EXTRA = StructType([StructField("policy", STRING), StructField("sign", INT), StructField("matures_at", TIMESTAMP)])
-_VOTES = [c.name for c in LABELLED.columns if c.name not in ("partition", "offset", "via")]
 
 
-def resolve(touched: DataFrame, votes: DataFrame, ledger: DataFrame, *, definitions: Sequence[Definition]) -> DataFrame:
+def resolve(touched: pa.Table, votes: pa.Table, ledger: pa.Table, *, definitions: Sequence[Definition]) -> pa.Table:
     """Signed entries that bring the ledger to what the votes now say, for the units that were touched.
 
     `votes` and `ledger` are the rows already there for those units. Run twice it posts nothing the second time; nothing is
     ever netted across known_at; and how the votes were split into batches does not matter.
     """
-    empty = {f.name: F.lit(None).cast(f.dataType).alias(f.name) for f in (*_EXTRA.fields, *LABELLED.schema.fields)}
-    spoken = (
-        touched.select(*_VOTES).unionByName(votes.select(*_VOTES)).select("*", *[empty[f.name] for f in _EXTRA.fields])
-    )
-    shared = [name for name in _VOTES if name in OUTCOME_LEDGER.names]
-    posted = ledger.select(
-        *[F.col(name) if name in shared else empty[name] for name in _VOTES], *[f.name for f in _EXTRA.fields]
-    )
-    return (
-        spoken.unionByName(posted)
-        .repartition("tenant", "unit_id")
-        .mapInArrow(partial(_difference_of_partition, tuple(definitions)), _DIFFERENCE)
-    )
-
-
-def _difference_of_partition(
-    definitions: Sequence[Definition], batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    taken = list(batches)
-    if not taken:
-        return
-    rows = pa.Table.from_batches(taken).combine_chunks()
+    rows = pa.concat_tables([touched, votes, ledger], promote_options="default")
     columns = _columns(rows)
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for index, key in enumerate(zip(*(columns[name] for name in _KEY), strict=True)):
@@ -61,8 +34,7 @@ def _difference_of_partition(
     found: list[tuple[int, str, int, Any, int, int]] = []
     for indexes in groups.values():
         found += _difference(indexes, columns, policies)
-    if found:
-        yield from _frame(rows, found).to_batches()
+    return _entries(rows, found)
 
 
 def _difference(
@@ -132,19 +104,19 @@ def _columns(rows: pa.Table) -> dict[str, list[Any]]:
     return columns
 
 
-def _frame(rows: pa.Table, found: list[tuple[int, str, int, Any, int, int]]) -> pa.Table:
+def _entries(rows: pa.Table, found: list[tuple[int, str, int, Any, int, int]]) -> pa.Table:
     """Entries as Arrow: key and context are taken over as they are, without a detour through Python."""
-    at, policy, sign, value, known_at, matures_at = zip(*found, strict=True)
-    taken = rows.take(pa.array(at))
+    at, policy, sign, value, known_at, matures_at = zip(*found, strict=True) if found else ((),) * 6
+    taken = rows.take(pa.array(at, pa.int64()))
     made = {
-        "policy": pa.array(policy),
+        "policy": pa.array(policy, pa.string()),
         "number": pa.array([v if isinstance(v, float) else None for v in value], pa.float64()),
         "text": pa.array([v if isinstance(v, str) else None for v in value], pa.string()),
         "sign": pa.array(sign, pa.int32()),
-        "known_at": pa.array(known_at, pa.int64()).cast(pa.timestamp("us", "UTC")),
-        "matures_at": pa.array(matures_at, pa.int64()).cast(pa.timestamp("us", "UTC")),
+        "known_at": pa.array(known_at, pa.int64()).cast(_TIME),
+        "matures_at": pa.array(matures_at, pa.int64()).cast(_TIME),
     }
-    schema = pa.schema([pa.field(f.name, arrow_type(f.dataType)) for f in _DIFFERENCE.fields])
+    schema = OUTCOME_LEDGER.computed
     return pa.table([made[name] if name in made else taken[name] for name in schema.names], schema=schema)
 
 

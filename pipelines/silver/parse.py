@@ -2,132 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
+import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql.types import StructField, StructType
+import pyarrow.compute as pc
 
 from pipelines.bronze.tables import POSITION
-from pipelines.contract import DATE, STRING, TIMESTAMP, Column, Table, arrow_type, struct
+from pipelines.contract import DATE, STRING, TIMESTAMP, Column, Table
 from pipelines.definition import Definition
 from pipelines.errors import ConfigError
-from pipelines.exact import amount
+from pipelines.silver.columns import SAID, said
 from pipelines.silver.declared import Declared, Label
-from pipelines.silver.tables import CONTROLS, FEEDBACK, INFERENCES
 from pipelines.silver.wire import Refused, body_hash, decode
 
 SKEW = timedelta(minutes=5)
 """How far a client's clock may run ahead of the log's."""
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+PIECE = 4_000
+"""Records that are Python objects at one time."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SKEW = SKEW // timedelta(microseconds=1)
 _EARLIEST = int(EARLIEST.timestamp()) * 1_000_000
+_TIME = pa.timestamp("us", "UTC")
 
-
-def _said(table: Table, *more: str) -> StructType:
-    """What an event says: the columns of its table that are made from the payload, all nullable."""
-    names = {c.name for c in table.sent} | set(more)
-    return StructType([StructField(c.name, c.type, True) for c in table.columns if c.name in names])
-
-
-INFERENCE = _said(INFERENCES, "prediction_text")
-FEEDBACK_SAID = _said(FEEDBACK, "value_text")
-CONTROL = _said(CONTROLS)
-
-PARSED = StructType(
-    [
-        *struct(*POSITION).fields,
-        *struct(
-            Column("kind", STRING, "", nullable=True),
-            Column("event_id", STRING, "", nullable=True),
-            Column("body_hash", STRING, "", nullable=True),
-            Column("watermark_at", TIMESTAMP, "", nullable=True),
-            Column("event_date", DATE, "", nullable=True),
-            Column("reason", STRING, "", nullable=True),
-            Column("detail", STRING, "", nullable=True),
-            Column("inference", INFERENCE, "", nullable=True),
-            Column("feedback", FEEDBACK_SAID, "", nullable=True),
-            Column("control", CONTROL, "", nullable=True),
-        ).fields,
-    ]
+PARSED = Table(
+    "silver.parsed",
+    "One row per record: its position, and either a reason or one of inference, feedback, control. Never stored.",
+    (
+        *POSITION,
+        Column("kind", STRING, "Kind of event, where it could be read.", nullable=True),
+        Column("event_id", STRING, "The event's id, where it could be read.", nullable=True),
+        Column("body_hash", STRING, "Digest of its content.", nullable=True),
+        Column("watermark_at", TIMESTAMP, "least(event time, received_at + 5 minutes).", nullable=True),
+        Column("event_date", DATE, "UTC date of the event's time.", nullable=True),
+        Column("reason", STRING, "Why it is no event.", nullable=True),
+        Column("detail", STRING, "What was found and what was expected.", nullable=True),
+        *(Column(kind, type_, f"What the {kind} says.", nullable=True) for kind, type_ in SAID.items()),
+    ),
+    key=("tenant", "source", "partition", "offset"),
 )
-"""One row per record: its position, and either a `reason` or one of inference, feedback, control."""
 
-_FIELDS = [pa.field(f.name, arrow_type(f.dataType)) for f in PARSED.fields]
 _PASSED = [column.name for column in POSITION]
-_MADE = [field for field in _FIELDS if field.name not in _PASSED]
 
 
-def parse(records: DataFrame, *, definitions: Sequence[Definition]) -> DataFrame:
-    """What each record says. Strict by the contracts (JSON: RFC 8259, times: RFC 3339); shape: PARSED."""
-    return records.select(*_PASSED, "payload").mapInArrow(partial(_parse_batches, tuple(definitions)), PARSED)
+class Event(NamedTuple):
+    """A well-formed event: what it says, its id, its time (microseconds; a control has none) and the digest of its content."""
+
+    kind: str
+    said: Any
+    event_id: str | None
+    at: int | None
+    body_hash: str
 
 
-def _parse_batches(definitions: Sequence[Definition], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def parse(events: pa.Table, *, definitions: Sequence[Definition]) -> pa.Table:
+    """What each record of bronze.events says: rows of PARSED. Strict by the contracts (JSON: RFC 8259, times: RFC 3339)."""
     declared = Declared(definitions)
-    for batch in batches:
-        received = batch.column("received_at").cast(pa.int64()).to_pylist()
-        rows = [
-            judge(payload, at, offset, declared)
-            for payload, at, offset in zip(
-                batch.column("payload").to_pylist(), received, batch.column("offset").to_pylist(), strict=True
-            )
-        ]
-        made = [pa.array([row.get(field.name) for row in rows], field.type) for field in _MADE]
-        yield pa.RecordBatch.from_arrays([*(batch.column(name) for name in _PASSED), *made], schema=pa.schema(_FIELDS))
+    pieces = [_parse(events.slice(at, PIECE), declared) for at in range(0, events.num_rows, PIECE)]
+    return pa.concat_tables([PARSED.arrow.empty_table(), *pieces])
 
 
-def judge(payload: bytes, received: int, offset: int, declared: Declared) -> dict[str, Any]:
-    """One record, received at this time (microseconds) and offset: the columns of PARSED beside its position."""
+def _parse(records: pa.Table, declared: Declared) -> pa.Table:
+    received = records["received_at"].cast(pa.int64())
+    judged = [
+        judge(payload, at, offset, declared)
+        for payload, at, offset in zip(
+            records["payload"].to_pylist(), received.to_pylist(), records["offset"].to_pylist(), strict=True
+        )
+    ]
+    refused = [row if isinstance(row, Refused) else None for row in judged]
+    at = pa.array([None if isinstance(row, Refused) else row.at for row in judged], pa.int64())
+    control = pa.array([row.kind == "control" and isinstance(row, Event) for row in judged])
+    columns = {
+        **{name: records[name] for name in _PASSED},
+        "kind": [row.kind for row in judged],
+        "event_id": [row.event_id for row in judged],
+        "body_hash": [None if isinstance(row, Refused) else row.body_hash for row in judged],
+        "watermark_at": pc.if_else(pc.is_null(at), None, pc.min_element_wise(at, pc.add(received, _SKEW))).cast(_TIME),
+        "event_date": pc.if_else(control, received, at).cast(_TIME).cast(pa.date32()),
+        "reason": [row and row.reason for row in refused],
+        "detail": [row and row.detail for row in refused],
+        **{kind: _of_kind(kind, judged) for kind in SAID},
+    }
+    return pa.table([columns[name] for name in PARSED.names], schema=PARSED.arrow)
+
+
+def _of_kind(kind: str, judged: list[Event | Refused]) -> pa.Array:
+    """What the events of one kind say, null for the other records."""
+    events = [row.said if isinstance(row, Event) and row.kind == kind else None for row in judged]
+    there = np.array([event is not None for event in events])
+    place = pa.array(np.cumsum(there) - 1, mask=~there)
+    return said(kind, [event for event in events if event is not None]).take(place)
+
+
+def judge(payload: bytes, received: int, offset: int, declared: Declared) -> Event | Refused:
+    """One record, received at this time (microseconds) and offset."""
     decoded = decode(payload)
     if isinstance(decoded, Refused):
-        return _refusal(decoded)
+        return decoded
     event, content = decoded
     kind = type(event).__name__.lower()
-    row = {"inference": _inference, "feedback": _feedback, "control": _control}[kind](event, received, offset, declared)
-    if isinstance(row, Refused):
-        return _refusal(row)
-    row["kind"] = kind
-    row["body_hash"] = body_hash(content)
-    return row
+    event_id, at, refused = _JUDGE[kind](event, received, offset, declared)
+    return Refused(*refused, kind, event_id) if refused else Event(kind, event, event_id, at, body_hash(content))
 
 
-def _refusal(refused: Refused) -> dict[str, Any]:
-    return {
-        "kind": refused.kind,
-        "event_id": refused.event_id,
-        "reason": refused.reason,
-        "detail": refused.detail,
-    }
+_Judged = tuple[str | None, int | None, tuple[str, str] | None]
+"""The event's id, its time, and the reason with its detail where it is refused."""
 
 
-def _inference(event: Any, received: int, offset: int, declared: Declared) -> dict[str, Any] | Refused:
+def _inference(event: Any, received: int, offset: int, declared: Declared) -> _Judged:
     served = _micros(event.served_at)
-    refused = _refuse_inference(event, served, received, offset, declared)
-    if refused is not None:
-        return Refused(*refused, "inference", event.request_id)
-    said = msgspec.structs.asdict(event)
-    said["served_at"] = served
-    said["prediction"], said["prediction_text"] = _number_or_text(event.prediction)
-    if event.items is not None:
-        said["items"] = [msgspec.structs.asdict(item) for item in event.items]
-    if event.measures is not None:
-        said["measures"] = [(name, amount(value)) for name, value in event.measures.items()]
-    for name in ("scores", "segments", "targets"):
-        if said[name] is not None:
-            said[name] = list(said[name].items())
-    if event.experiments is not None:
-        said["experiments"] = [(name, msgspec.structs.asdict(arm)) for name, arm in event.experiments.items()]
-    for name in ("features", "inputs", "output"):
-        if said[name] is not None:
-            said[name] = msgspec.json.encode(said[name], order="sorted").decode()
-    return _timed(event.request_id, served, received) | {"inference": said}
+    return event.request_id, served, _refuse_inference(event, served, received, offset, declared)
 
 
 def _refuse_inference(
@@ -160,15 +149,10 @@ def _refuse_time(name: str, at: int, received: int) -> tuple[str, str] | None:
     return None
 
 
-def _feedback(event: Any, received: int, offset: int, declared: Declared) -> dict[str, Any] | Refused:
+def _feedback(event: Any, received: int, offset: int, declared: Declared) -> _Judged:
     given = _micros(event.given_at)
     refused = _refuse_feedback(event, offset, declared) or _refuse_time("given_at", given, received)
-    if refused is not None:
-        return Refused(*refused, "feedback", event.feedback_id)
-    said = msgspec.structs.asdict(event)
-    said["given_at"] = given
-    said["value"], said["value_text"] = _number_or_text(event.value)
-    return _timed(event.feedback_id, given, received) | {"feedback": said}
+    return event.feedback_id, given, refused
 
 
 def _refuse_feedback(event: Any, offset: int, declared: Declared) -> tuple[str, str] | None:
@@ -207,32 +191,26 @@ def _refuse_value(event: Any, labels: list[Label]) -> tuple[str, str] | None:
     return "value_out_of_range", f"value {event.value!r}; expected {accepting[0].low} to {accepting[0].high}"
 
 
-def _control(event: Any, received: int, offset: int, declared: Declared) -> dict[str, Any] | Refused:
-    del declared
+def _control(event: Any, received: int, offset: int, declared: Declared) -> _Judged:
+    del received, declared
+    return None, None, _refuse_control(event, offset)
+
+
+def _refuse_control(event: Any, offset: int) -> tuple[str, str] | None:
     if event.action == "frontier":
-        if event.at is None:
-            return Refused("missing_field", "a frontier needs `at`", "control")
-    elif event.model is None or event.definition is None or event.body is None:
-        return Refused("missing_field", "a define needs `model`, `definition` and `body`", "control")
-    else:
-        try:
-            found = Definition.of(event.body, offset)
-        except ConfigError as error:
-            return Refused("definition_invalid", error.message, "control")
-        if found.hash != event.definition or found.model != event.model:
-            return Refused("definition_invalid", f"the body's hash is {found.hash}, not {event.definition}", "control")
-    said = msgspec.structs.asdict(event)
-    said["at"] = None if event.at is None else _micros(event.at)
-    said["body"] = None if event.body is None else msgspec.json.encode(event.body, order="sorted").decode()
-    return {"control": said, "event_date": received // 86_400_000_000}
+        return ("missing_field", "a frontier needs `at`") if event.at is None else None
+    if event.model is None or event.definition is None or event.body is None:
+        return "missing_field", "a define needs `model`, `definition` and `body`"
+    try:
+        found = Definition.of(event.body, offset)
+    except ConfigError as error:
+        return "definition_invalid", error.message
+    if found.hash != event.definition or found.model != event.model:
+        return "definition_invalid", f"the body's hash is {found.hash}, not {event.definition}"
+    return None
 
 
-def _timed(event_id: str, at: int, received: int) -> dict[str, Any]:
-    return {"event_id": event_id, "watermark_at": min(at, received + _SKEW), "event_date": at // 86_400_000_000}
-
-
-def _number_or_text(value: float | str | None) -> tuple[float | None, str | None]:
-    return (None, value) if isinstance(value, str) else (value, None)
+_JUDGE = {"inference": _inference, "feedback": _feedback, "control": _control}
 
 
 def _micros(at: datetime) -> int:

@@ -2,103 +2,119 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from typing import Any, NamedTuple
 
-from pyspark.sql import Column as Expression
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.contract import Table
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, QUARANTINE
 
-_ID = ["tenant", "kind", "event_id"]
+
+class Place(NamedTuple):
+    """A position with what stands there; ordered as the log is."""
+
+    partition: int
+    offset: int
+    source: str
+    body_hash: str
 
 
-def refine(events: DataFrame, seen_inferences: DataFrame, seen_feedback: DataFrame) -> DataFrame:
-    """Where each parsed record goes: one row per record, `to` names the table, the column of that name holds the row.
+def refine(events: pa.Table, seen_inferences: pa.Table, seen_feedback: pa.Table) -> dict[str, pa.Table]:
+    """Where each parsed record goes: the rows of each table, by its noun.
 
     Of the valid events with one id the one at the lowest log position stands, whatever else has been written meanwhile: so a
-    batch that is replayed half-written decides the same. `seen_*` are the rows already there for the ids of this batch.
+    batch that is replayed half-written decides the same. `seen_*` are the rows already there for the ids of these events.
     """
-    valid = events.where(F.col("reason").isNull() & F.col("event_id").isNotNull())
-    here = valid.select(*_ID, _place())
-    first = (
-        reduce(DataFrame.unionByName, [here, _seen(seen_inferences, "inference"), _seen(seen_feedback, "feedback")])
-        .groupBy(*_ID)
-        .agg(F.count("*").alias("times"), F.min("place").alias("first"))
-        .where(F.col("times") > 1)
-        .drop("times")
+    refused = events["reason"].is_valid().to_numpy()
+    repeats = _repeats(events.filter(pa.array(~refused)), seen_inferences, seen_feedback, np.flatnonzero(~refused))
+    same = [row for row, (here, first) in repeats.items() if here.body_hash == first.body_hash]
+    other = [row for row, (here, first) in repeats.items() if here.body_hash != first.body_hash]
+    stands = ~refused
+    stands[list(repeats)] = False
+    conflicts = _conflicts(events.take(pa.array(other, pa.int64())), [repeats[row][1] for row in other])
+    return {
+        CONTROLS.noun: _said(CONTROLS, "control", events, stands),
+        INFERENCES.noun: _said(INFERENCES, "inference", events, stands),
+        FEEDBACK.noun: _said(FEEDBACK, "feedback", events, stands),
+        QUARANTINE.noun: pa.concat_tables([_quarantined(events.filter(pa.array(refused))), conflicts]),
+        DUPLICATES.noun: _duplicates(events.take(pa.array(same, pa.int64())), [repeats[row][1] for row in same]),
+    }
+
+
+def _repeats(
+    valid: pa.Table, seen_inferences: pa.Table, seen_feedback: pa.Table, rows: Any
+) -> dict[int, tuple[Place, Place]]:
+    """Of each valid event that is not the first of its id: where it stands, and where the first one does. `rows`: their numbers."""
+    places = pa.concat_tables(
+        [
+            _places(valid, valid["kind"], "event_id"),
+            _places(seen_inferences, "inference", "request_id"),
+            _places(seen_feedback, "feedback", "feedback_id"),
+        ]
     )
-    judged = events.join(F.broadcast(first), _ID, "left")
-    repeats = F.col("reason").isNull() & F.col("first").isNotNull() & (F.col("first") != _place())
-    same = F.col("first.body_hash") == F.col("body_hash")
-    decided = judged.withColumn(
-        "to",
-        F.when(F.col("reason").isNotNull() | (repeats & ~same), _noun(QUARANTINE))
-        .when(repeats, _noun(DUPLICATES))
-        .when(F.col("kind") == "inference", _noun(INFERENCES))
-        .when(F.col("kind") == "feedback", _noun(FEEDBACK))
-        .otherwise(_noun(CONTROLS)),
+    code = places["id"].combine_chunks().dictionary_encode().indices
+    often = pc.greater(pa.array(np.bincount(code.drop_null(), minlength=1)).take(code), 1)
+    again = pc.indices_nonzero(pc.fill_null(often, fill_value=False))
+    some = places.take(again)
+    found = [Place(*place) for place in zip(*(some[name].to_pylist() for name in Place._fields), strict=True)]
+    ids = code.take(again).to_pylist()
+    first: dict[int, Place] = {}
+    for name, place in zip(ids, found, strict=True):
+        first[name] = min(place, first.get(name, place))
+    return {
+        int(rows[at]): (here, first[name])
+        for at, name, here in zip(again.to_pylist(), ids, found, strict=True)
+        if at < len(rows) and here != first[name]
+    }
+
+
+def _places(rows: pa.Table, kind: str | pa.ChunkedArray, name: str) -> pa.Table:
+    """Identity and place of each row; a control has no identity."""
+    identity = pc.binary_join_element_wise(rows["tenant"], kind, rows[name], "\0")
+    return pa.table({"id": identity, **{column: rows[column] for column in Place._fields}})
+
+
+def _said(table: Table, kind: str, events: pa.Table, stands: Any) -> pa.Table:
+    """The events of one kind that stand: what they say, and the record's own columns."""
+    rows = events.filter(pc.and_(pa.array(stands), pc.equal(events["kind"], kind)))
+    said = dict(zip([field.name for field in rows.schema.field(kind).type], rows[kind].flatten(), strict=True))
+    return _rows(table, rows, **said, served_date=rows["event_date"])
+
+
+def _quarantined(events: pa.Table) -> pa.Table:
+    return _rows(QUARANTINE, events, **_first_reading(events))
+
+
+def _conflicts(events: pa.Table, first: list[Place]) -> pa.Table:
+    """Events whose id stands at a lower position with other content."""
+    detail = [
+        f"another event with this id stands at offset {place.offset} of partition {place.partition} with other content; "
+        "the lower position stands"
+        for place in first
+    ]
+    reason = pa.repeat("id_conflict", events.num_rows)
+    return _rows(QUARANTINE, events, **_first_reading(events), reason=reason, detail=pa.array(detail, pa.string()))
+
+
+def _first_reading(events: pa.Table) -> dict[str, Any]:
+    return {"attempt": pa.repeat(0, events.num_rows), "sign": pa.repeat(1, events.num_rows)}
+
+
+def _duplicates(events: pa.Table, first: list[Place]) -> pa.Table:
+    """Events whose id stands at a lower position with the same content."""
+    return _rows(
+        DUPLICATES,
+        events,
+        first_source=pa.array([place.source for place in first], pa.string()),
+        first_partition=pa.array([place.partition for place in first], pa.int64()),
+        first_offset=pa.array([place.offset for place in first], pa.int64()),
     )
-    return decided.select(
-        "to",
-        _row(CONTROLS, "control"),
-        _row(INFERENCES, "inference", served_date=F.col("event_date")),
-        _row(FEEDBACK, "feedback"),
-        _quarantine(),
-        _row(
-            DUPLICATES,
-            None,
-            first_source=F.col("first.source"),
-            first_partition=F.col("first.partition"),
-            first_offset=F.col("first.offset"),
-        ),
-    )
 
 
-def _place() -> Expression:
-    """A position with what stands there, in the order of the log."""
-    return F.struct("partition", "offset", "source", "body_hash").alias("place")
-
-
-def _seen(rows: DataFrame, kind: str) -> DataFrame:
-    identity = "request_id" if kind == "inference" else "feedback_id"
-    return rows.select("tenant", F.lit(kind).alias("kind"), F.col(identity).alias("event_id"), _place())
-
-
-def _quarantine() -> Expression:
-    conflict = F.concat(
-        F.lit("another event with this id stands at offset "),
-        F.col("first.offset").cast("string"),
-        F.lit(" of partition "),
-        F.col("first.partition").cast("string"),
-        F.lit(" with other content; the lower position stands"),
-    )
-    return _row(
-        QUARANTINE,
-        None,
-        attempt=F.lit(0).cast("long"),
-        sign=F.lit(1),
-        reason=F.coalesce("reason", F.lit("id_conflict")),
-        detail=F.coalesce("detail", conflict),
-    )
-
-
-def _row(table: Table, said: str | None, **computed: Expression) -> Expression:
-    """The row of a table: computed columns, then what the event says, then the record's own columns."""
-    computed = {"received_date": F.to_date("received_at"), **computed}
-    spoken = {c.name for c in table.sent} | {"prediction_text", "value_text"}
-    columns = []
-    for column in table.columns:
-        if column.name in computed:
-            value = computed[column.name]
-        elif said is not None and column.name in spoken:
-            value = F.col(f"{said}.{column.name}")
-        else:
-            value = F.col(column.name)
-        columns.append(value.cast(column.type).alias(column.name))
-    return F.when(F.col("to") == _noun(table), F.struct(*columns).cast(table.row_type)).alias(table.noun)
-
-
-def _noun(table: Table) -> Expression:
-    return F.lit(table.noun)
+def _rows(table: Table, events: pa.Table, **computed: Any) -> pa.Table:
+    """The rows of a table: computed columns, and the others as the events have them."""
+    computed["received_date"] = events["received_at"].cast(pa.date32())
+    columns = {name: computed[name] if name in computed else events[name] for name in table.names}
+    return pa.table(columns).cast(table.arrow)

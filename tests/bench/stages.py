@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pipelines.app
 import pipelines.job
 import pipelines.settle
+from pipelines.held import _Arrow
 from pipelines.lake import Lake
 from tests.bench.measure import cpu_seconds
 
@@ -62,14 +63,6 @@ class Stages:
     def job(self, name: str) -> None:
         self._here.job = name
 
-    @property
-    def preparing(self) -> bool:
-        return getattr(self._here, "preparing", False)
-
-    @preparing.setter
-    def preparing(self, whether: bool) -> None:
-        self._here.preparing = whether
-
     def sums(self) -> list[Row]:
         """Each batch and reconcile, and below it its parts, the longest first."""
         rows = [
@@ -96,7 +89,8 @@ def stages(into: Stages | None = None) -> Iterator[Stages]:
     with ExitStack() as stack:
         for owner, name, around in (
             (pipelines.app, "run_batch", _batch),
-            (pipelines.job, "_compute", _noted),
+            (pipelines.job, "compute", _noted),
+            (_Arrow, "through", _transformed),
             (pipelines.job, "hold", _computed),
             (pipelines.settle, "settle", _settled),
             (pipelines.settle, "record", _recorded),
@@ -124,21 +118,24 @@ def _batch(found: Stages, original: Call) -> Call:
 
 
 def _noted(found: Stages, original: Call) -> Call:
-    """What is held afterwards is this job's output; what is held meanwhile is what it needs first."""
-
     def compute(job: Any, *args: Any) -> Any:
-        found.job, found.preparing = job.name, True
-        try:
-            return original(job, *args)
-        finally:
-            found.preparing = False
+        found.job = job.name
+        return original(job, *args)
 
     return compute
 
 
+def _transformed(found: Stages, original: Call) -> Call:
+    def through(held: Any, transform: Any, *args: Any) -> Any:
+        with found.timed(f"{found.job}: {getattr(transform, 'func', transform).__name__}"):
+            return original(held, transform, *args)
+
+    return through
+
+
 def _computed(found: Stages, original: Call) -> Call:
     def hold(*args: Any) -> Any:
-        with found.timed(f"{found.job}: {'prepare' if found.preparing else 'compute'}"):
+        with found.timed(f"{found.job}: from Spark"):
             return original(*args)
 
     return hold
