@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ class Verdicts:
         self.firsts: dict[int, int] = {}
         self.inferences: dict[str, Inference] = {}
         self.feedback: dict[str, Feedback] = {}
-        self.asserted: int | None = None
+        self._frontiers: list[tuple[int, int]] = []
         self._contents: dict[str, bytes] = {}
         self._reader = Reader()
 
@@ -48,6 +49,11 @@ class Verdicts:
             self.reasons[offset] = refused.reason
             self.details[offset] = refused.detail
         self.homes.append(home)
+
+    def asserted(self, before: int) -> int | None:
+        """The greatest frontier that an accepted event below an offset asserts, in microseconds; None: there is none."""
+        number = bisect_left(self._frontiers, before, key=lambda frontier: frontier[0])
+        return self._frontiers[number - 1][1] if number else None
 
     def _place(self, found: dict[str, Any], received_at: int, offset: int) -> str:
         kind = found["kind"]
@@ -79,7 +85,8 @@ class Verdicts:
         if found["action"] == "frontier":
             if "at" not in found:
                 raise RefusedError("missing_field", "at")
-            self.asserted = max(found["at"], self.asserted or found["at"])
+            if not self._frontiers or found["at"] > self._frontiers[-1][1]:
+                self._frontiers.append((offset, found["at"]))
             return
         missing = [name for name in ("model", "definition", "body") if name not in found]
         if missing:
