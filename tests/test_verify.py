@@ -48,7 +48,7 @@ def write_log(lake: Path, records: list[Record], at_once: int = 4) -> None:
             sink = pa.BufferOutputStream()
             with pa.ipc.new_stream(sink, schema) as writer:
                 writer.write_batch(pa.record_batch([list(column) for column in zip(*part, strict=True)], schema=schema))
-            row = (start + len(part) - 1, len(part), "claimed", 0, sink.getvalue().to_pybytes())
+            row = (start + len(part) - 1, len(part), "claimed", micros(part[-1][1]), sink.getvalue().to_pybytes())
             db.execute("INSERT INTO appends VALUES (?, ?, ?, ?, ?)", row)
 
 

@@ -18,6 +18,7 @@ from pipelines.definition import Definition
 from pipelines.errors import ConfigError
 from pipelines.exact import amount
 from pipelines.silver.declared import Declared, Label
+from pipelines.silver.frontier import from_the_future
 from pipelines.silver.tables import CONTROLS, FEEDBACK, INFERENCES
 from pipelines.silver.wire import Refused, body_hash, decode
 
@@ -72,25 +73,39 @@ def parse(records: DataFrame, *, definitions: Sequence[Definition]) -> DataFrame
 def _parse_batches(definitions: Sequence[Definition], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     declared = Declared(definitions)
     for batch in batches:
-        received = batch.column("received_at").cast(pa.int64()).to_pylist()
+        received, appended = (
+            batch.column(name).cast(pa.int64()).to_pylist() for name in ("received_at", "appended_at")
+        )
         rows = [
-            judge(payload, at, offset, declared)
-            for payload, at, offset in zip(
-                batch.column("payload").to_pylist(), received, batch.column("offset").to_pylist(), strict=True
+            judge(payload, at, offset, declared, when)
+            for payload, at, offset, when in zip(
+                batch.column("payload").to_pylist(),
+                received,
+                batch.column("offset").to_pylist(),
+                appended,
+                strict=True,
             )
         ]
         made = [pa.array([row.get(field.name) for row in rows], field.type) for field in _MADE]
         yield pa.RecordBatch.from_arrays([*(batch.column(name) for name in _PASSED), *made], schema=pa.schema(_FIELDS))
 
 
-def judge(payload: bytes, received: int, offset: int, declared: Declared) -> dict[str, Any]:
-    """One record, received at this time (microseconds) and offset: the columns of PARSED beside its position."""
+def judge(
+    payload: bytes, received: int, offset: int, declared: Declared, appended: int | None = None
+) -> dict[str, Any]:
+    """One record, received at this time (microseconds) and offset: the columns of PARSED beside its position.
+
+    `appended`: the wall clock of its append; where it is not given, it was appended when it was received.
+    """
     decoded = decode(payload)
     if isinstance(decoded, Refused):
         return _refusal(decoded)
     event, content = decoded
     kind = type(event).__name__.lower()
-    row = {"inference": _inference, "feedback": _feedback, "control": _control}[kind](event, received, offset, declared)
+    if kind == "control":
+        row = _control(event, received, offset, received if appended is None else appended)
+    else:
+        row = {"inference": _inference, "feedback": _feedback}[kind](event, received, offset, declared)
     if isinstance(row, Refused):
         return _refusal(row)
     row["kind"] = kind
@@ -207,11 +222,13 @@ def _refuse_value(event: Any, labels: list[Label]) -> tuple[str, str] | None:
     return "value_out_of_range", f"value {event.value!r}; expected {accepting[0].low} to {accepting[0].high}"
 
 
-def _control(event: Any, received: int, offset: int, declared: Declared) -> dict[str, Any] | Refused:
-    del declared
+def _control(event: Any, received: int, offset: int, appended: int) -> dict[str, Any] | Refused:
     if event.action == "frontier":
         if event.at is None:
             return Refused("missing_field", "a frontier needs `at`", "control")
+        if from_the_future(_micros(event.at), appended):
+            detail = f"at is {event.at.isoformat()}, more than 5 minutes after the append"
+            return Refused("frontier_from_the_future", detail, "control")
     elif event.model is None or event.definition is None or event.body is None:
         return Refused("missing_field", "a define needs `model`, `definition` and `body`", "control")
     else:

@@ -41,6 +41,8 @@ _TIMED = {
 }
 _CONTROL = {
     "definition_invalid": "A define whose body is no definition, or has not the hash or the model that the event states.",
+    "frontier_from_the_future": "A frontier more than 5 minutes after the wall clock of its append: "
+    "nobody knows yet what will have been logged by then.",
 }
 _IDENTITY = {"id_conflict": "The same id stands at a lower position with other content; that one stands."}
 

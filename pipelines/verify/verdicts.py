@@ -38,12 +38,12 @@ class Verdicts:
         self._contents: dict[str, bytes] = {}
         self._reader = Reader()
 
-    def take(self, payload: bytes, received_at: int) -> None:
-        """Judge the next record of the log."""
+    def take(self, payload: bytes, received_at: int, appended_at: int | None = None) -> None:
+        """Judge the next record of the log. `appended_at`: the wall clock of its append; by default, of its receipt."""
         offset = len(self.homes)
         try:
             found = events.content(self._reader.read(payload))
-            home = self._place(found, received_at, offset)
+            home = self._place(found, received_at, offset, received_at if appended_at is None else appended_at)
         except RefusedError as refused:
             home = QUARANTINED
             self.reasons[offset] = refused.reason
@@ -55,7 +55,7 @@ class Verdicts:
         number = bisect_left(self._frontiers, before, key=lambda frontier: frontier[0])
         return self._frontiers[number - 1][1] if number else None
 
-    def _place(self, found: dict[str, Any], received_at: int, offset: int) -> str:
+    def _place(self, found: dict[str, Any], received_at: int, offset: int, appended_at: int) -> str:
         kind = found["kind"]
         if kind == INFERENCE:
             inference = events.inference(found, received_at, offset)
@@ -67,7 +67,7 @@ class Verdicts:
             check_feedback(feedback, found, self.definitions)
             standing = self.feedback.setdefault(feedback.feedback_id, feedback)
             return self._stands(kind, feedback.feedback_id, standing.offset, offset, found)
-        self._control(found, offset)
+        self._control(found, offset, appended_at)
         return CONTROL
 
     def _stands(self, kind: str, name: str, first: int, offset: int, found: dict[str, Any]) -> str:
@@ -81,10 +81,13 @@ class Verdicts:
         self.firsts[offset] = first
         return DUPLICATE
 
-    def _control(self, found: dict[str, Any], offset: int) -> None:
+    def _control(self, found: dict[str, Any], offset: int, appended_at: int) -> None:
         if found["action"] == "frontier":
             if "at" not in found:
                 raise RefusedError("missing_field", "at")
+            if found["at"] > appended_at + SKEW:
+                late = (found["at"] - appended_at) / 1e6
+                raise RefusedError("frontier_from_the_future", f"at lies {late:.0f} s after the append")
             if not self._frontiers or found["at"] > self._frontiers[-1][1]:
                 self._frontiers.append((offset, found["at"]))
             return

@@ -108,7 +108,7 @@ class _Verification:
         for block in records.blocks(self._log, 0, end):
             for payload, received_at in zip(block.payloads, block.received_at, strict=True):
                 held.append((block.clock, len(verdicts.homes), received_at, payload))
-                verdicts.take(payload, received_at)
+                verdicts.take(payload, received_at, block.appended_at)
             if len(held) >= STRETCH:
                 landing.compare(held, low, len(verdicts.homes))
                 held, low = [], len(verdicts.homes)
