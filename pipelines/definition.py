@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pipelines.errors import ConfigError
+from pipelines.keys import FIELD
 
 GRAINS = {"1 minute": timedelta(minutes=1), "1 hour": timedelta(hours=1), "1 day": timedelta(days=1)}
 RESOLVES = ("latest", "first", "priority", "majority", "mean", "sum", "max", "any")
@@ -21,6 +23,8 @@ WIDEST = 1e9
 LONGEST = timedelta(days=3650)
 """The longest attribution window."""
 OTHER, MISSING = "__other__", "__missing__"
+TAKEN = ("n", "items", "errors")
+"""Names of service statistics, which no measure may have."""
 
 Value = float | str
 
@@ -141,6 +145,9 @@ class Definition:
         )
 
 
+_Bound = Annotated[float, Meta(ge=-WIDEST, le=WIDEST)]
+
+
 class _PolicyBody(Struct, forbid_unknown_fields=True):
     """What a control event may carry as a policy; checked, because a job that met anything else would stop for ever."""
 
@@ -148,11 +155,11 @@ class _PolicyBody(Struct, forbid_unknown_fields=True):
     unit: Literal["request", "item"]
     resolve: Literal["latest", "first", "priority", "majority", "mean", "sum", "max", "any"]
     window: Annotated[int, Meta(gt=0, le=LONGEST // timedelta(seconds=1))]
-    absent: Literal["missing", "negative"] | Annotated[float, Meta(ge=-WIDEST, le=WIDEST)]
+    absent: Literal["missing", "negative"] | _Bound
     roles: list[str]
     cap: Annotated[int, Meta(ge=1)]
-    low: float | None
-    high: float | None
+    low: _Bound | None
+    high: _Bound | None
 
 
 class _Body(Struct, forbid_unknown_fields=True):
@@ -162,7 +169,7 @@ class _Body(Struct, forbid_unknown_fields=True):
     grains: list[Literal["1 minute", "1 hour", "1 day"]]
     segments: dict[str, list[str]]
     policy: _PolicyBody | None
-    judges: Annotated[str, Meta(pattern=r"^(prediction|none|scores\..+)$")]
+    judges: Annotated[str, Meta(pattern=r"\A(prediction|none|scores\.(?s:.+))\Z")]
     positive: float | str | None
     threshold: float | None
     positive_at: float | None
@@ -173,17 +180,39 @@ class _Body(Struct, forbid_unknown_fields=True):
 
 def _check(body: _Body) -> None:
     """What must hold between the parts. Raises ValueError."""
-    policy = body.policy
-    if len(set(body.grains)) < len(body.grains) or len(set(map(tuple, body.cuts))) < len(body.cuts):
-        raise ValueError("a grain or a cut stands twice, and would count twice")
-    if (policy is None) != (body.label == ""):
+    if (body.policy is None) != (body.label == ""):
         raise ValueError('a label has a policy, and the service definition (label "") has none')
+    if _repeats(body.grains) or _repeats(map(tuple, body.cuts)):
+        raise ValueError("a grain or a cut stands twice, and would count twice")
+    for cut in body.cuts:
+        if _repeats(cut) or not body.segments.keys() >= set(cut):
+            raise ValueError(f"cut {cut}: expected declared segments, each once: {sorted(body.segments)}")
+    names = [name for name in (*body.segments, *body.measures) if not FIELD.fullmatch(name)]
+    taken = [*({"all"} & body.segments.keys()), *({*TAKEN} & {*body.measures})]
+    if names or taken:
+        raise ValueError(f"segments or measures {names + taken}: expected letters, digits, _ and -, and no name in use")
+    if body.policy:
+        _check_policy(body.policy, texts=isinstance(body.positive, str))
+
+
+def _check_policy(policy: _PolicyBody, *, texts: bool) -> None:
+    """What must hold within a policy; `texts`: the positive value is one. Raises ValueError."""
     kinds = {"missing": ("binary", "number", "category"), "negative": ("binary",)}
-    if policy and policy.type not in (kinds[policy.absent] if isinstance(policy.absent, str) else ("binary", "number")):
+    if policy.type not in (kinds[policy.absent] if isinstance(policy.absent, str) else ("binary", "number")):
         raise ValueError(f"silence about a {policy.type} label cannot mean {policy.absent}")
-    texts = policy is not None and (policy.type == "category" or isinstance(body.positive, str))
-    if policy and texts and policy.resolve in NUMERIC_RESOLVES:
+    if (texts or policy.type == "category") and policy.resolve in NUMERIC_RESOLVES:
         raise ValueError(f"{policy.resolve} of texts")
+    if _repeats(policy.roles):
+        raise ValueError("a role stands twice, and would have two ranks")
+    low = -WIDEST if policy.low is None else policy.low
+    high = WIDEST if policy.high is None else policy.high
+    if not low < high:
+        raise ValueError(f"a range from {low:g} to {high:g}, which holds nothing")
+
+
+def _repeats(values: Iterable[Hashable]) -> bool:
+    found = list(values)
+    return len(set(found)) < len(found)
 
 
 def canonical(value: Any) -> bytes:

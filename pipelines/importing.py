@@ -93,6 +93,7 @@ def import_files(
 
     Raises, before anything is appended, InputError (no_files, file_missing, format_unknown, file_unreadable,
     column_twice, column_missing, mapping_missing, time_zone_missing, frontier_not_claimed); ConfigError for a mapping.
+    Raises, when everything is appended, InputError frontier_from_the_future: receipts claim to be later than now.
     """
     if not files:
         raise InputError("no_files", 'import: no files; expected NDJSON, CSV or Parquet files, or "-" for a pipe')

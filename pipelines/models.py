@@ -7,14 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pipelines.definition import GRAINS, LONGEST, NUMERIC_RESOLVES, RESOLVES, WIDEST, Definition, Policy
+from pipelines.definition import GRAINS, LONGEST, NUMERIC_RESOLVES, RESOLVES, TAKEN, WIDEST, Definition, Policy
 from pipelines.errors import ConfigError, nearest
 from pipelines.keys import FIELD, NAME, Keys, either
 from pipelines.problems import Problems
 from pipelines.quantities import duration, read_toml
 
-TAKEN = ("n", "items", "errors")
-"""Names of service statistics, which no measure may have."""
 MAPPING = ".import.toml"
 
 _TOP = ("model", "measures", "labels", "segments", "statistics")

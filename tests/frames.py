@@ -31,14 +31,16 @@ def rows(frame: DataFrame) -> list[dict[str, Any]]:
     return [dict(row) for row in frame.toArrow().to_pylist()]
 
 
-def record(payload: bytes, received_at: datetime, offset: int = 0) -> dict[str, Any]:
-    """A row of bronze."""
-    return EVENTS.row(payload=payload, received_at=received_at, appended_at=received_at, offset=offset)
-
-
-def read(payload: bytes, received_at: datetime, offset: int, definitions: Sequence[Definition]) -> dict[str, Any]:
-    """What one record says: a row of PARSED."""
-    events = EVENTS.frame([record(payload, received_at, offset)])
+def read(
+    payload: bytes,
+    received_at: datetime,
+    offset: int,
+    definitions: Sequence[Definition],
+    appended_at: datetime | None = None,
+) -> dict[str, Any]:
+    """What one record says: a row of PARSED. It was appended when it was received, unless said otherwise."""
+    times = {"received_at": received_at, "appended_at": appended_at or received_at}
+    events = EVENTS.frame([EVENTS.row(payload=payload, offset=offset, **times)])
     found: dict[str, Any] = parse(events, definitions=definitions).to_pylist()[0]
     return found
 

@@ -293,6 +293,7 @@ def _broken(at: datetime) -> Iterator[Record]:
     ]
     controls: list[dict[str, Any]] = [
         {"kind": "control", "action": "frontier"},
+        {"kind": "control", "action": "frontier", "at": "2999-01-01T00:00:00Z"},
         {"kind": "control", "action": "define", "model": "shop", "definition": "0" * 16, "body": {}},
         {"kind": "riddle"},
     ]

@@ -89,6 +89,13 @@ MUTANTS = (
         _STATISTICS,
     ),
     Mutant(
+        "an orphan is taken back when it was posted",
+        "silver/reconcile.py",
+        'F.col("found_at").alias("known_at")',
+        'F.col("orphaned_at").alias("known_at")',
+        "tests/test_orders.py::test_a_lake_holds_what_the_verifier_says_as_of_any_minute",
+    ),
+    Mutant(
         "commits in the order of the flow",
         "job.py",
         "for job in reversed(chain):",

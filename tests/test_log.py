@@ -66,10 +66,11 @@ def test_what_was_appended_is_there_after_opening_again(log: EmbeddedLog) -> Non
 
 
 def test_the_logs_own_clock_never_goes_back(log: EmbeddedLog) -> None:
+    ahead = datetime.now(UTC) + timedelta(minutes=4)
     log.append([b"import"], [minute(0)])
-    log.append([frontier(FAR)], [minute(0)])
+    log.append([frontier(ahead)], [minute(0)])
     log.append([b"live"])
-    assert received(log)[-1] == FAR
+    assert received(log)[-1] == ahead
 
 
 def test_a_claimed_receipt_below_the_frontier_is_lifted_to_it(log: EmbeddedLog) -> None:
@@ -96,6 +97,7 @@ def test_a_frontier_inside_an_append_lifts_what_follows_it_there(log: EmbeddedLo
         b'{"kind": "control", "action": "frontier", "at": "2999-01-01T00:00:00"}',
         b'{"kind": "feedback", "action": "frontier", "at": "2999-01-01T00:00:00Z"}',
         b'{"kind": "inference", "inputs": {"action": "frontier", "at": "2999-01-01T00:00:00Z"}}',
+        frontier(FAR),
         b"frontier \xff",
         b'["frontier"' + b"[" * 5000,
     ],
@@ -103,6 +105,39 @@ def test_a_frontier_inside_an_append_lifts_what_follows_it_there(log: EmbeddedLo
 def test_what_is_no_frontier_asserts_none(log: EmbeddedLog, payload: bytes) -> None:
     log.append([payload, b"a"], [minute(1), minute(2)])
     assert received(log) == [minute(1), minute(2)]
+
+
+def test_a_frontier_in_the_future_is_refused_and_leaves_nothing(log: EmbeddedLog) -> None:
+    with pytest.raises(InputError, match="expected at most 5 minutes later") as refused:
+        log.assert_frontier(datetime.now(UTC) + timedelta(minutes=6))
+    assert refused.value.code == "frontier_from_the_future"
+    assert log.end() == 0
+
+
+def test_a_frontier_may_be_ahead_by_as_much_as_clocks_differ(log: EmbeddedLog) -> None:
+    ahead = datetime.now(UTC) + timedelta(minutes=4)
+    log.assert_frontier(ahead)
+    log.append([b"a"], [minute(0)])
+    assert received(log) == [ahead, ahead]
+
+
+def test_a_frontier_without_a_zone_is_refused(log: EmbeddedLog) -> None:
+    with pytest.raises(InputError) as refused:
+        log.assert_frontier(T0.replace(tzinfo=None))
+    assert refused.value.code == "received_at_invalid"
+
+
+def test_a_receipt_claimed_in_the_future_does_not_carry_its_frontier(log: EmbeddedLog) -> None:
+    log.append([frontier(FAR), b"a"], [FAR, minute(2)])
+    assert received(log) == [FAR, minute(2)]
+
+
+def test_a_tick_waits_until_a_clock_that_was_set_back_has_caught_up(log: EmbeddedLog) -> None:
+    log.append([b"live"])
+    with sqlite3.connect(log.path) as other:
+        other.execute("UPDATE clock SET floor = floor + 600000000")
+    assert log.tick() is None
+    assert log.end() == 1
 
 
 def test_a_live_receipt_is_a_floor_for_later_claims(log: EmbeddedLog) -> None:

@@ -34,8 +34,9 @@ M = {
     "late": Definition("m", "late", ((),), ("1 hour",), policy=LATE, judges="prediction", positive=1.0, threshold=0.5),
 }
 M["click"] = replace(M["late"], label="click", policy=CLICK)
-FLIGHTS = Definition("flights", "", CUTS, HOURS, measures=("latency_ms", "cost"))
-DELAYED = Definition("flights", "delayed", CUTS, HOURS, policy=LATE, positive=1.0)
+BY_ORIGIN: tuple[tuple[str, tuple[str, ...]], ...] = (("origin", ()),)
+FLIGHTS = Definition("flights", "", CUTS, HOURS, BY_ORIGIN, measures=("latency_ms", "cost"))
+DELAYED = Definition("flights", "delayed", CUTS, HOURS, BY_ORIGIN, policy=LATE, positive=1.0)
 DELAYED_BEFORE = replace(DELAYED, threshold=0.9)
 SLATES = Definition("slates", "", ((),), ("1 hour",))
 CHOSEN = Definition("slates", "chosen", ((),), ("1 hour",), policy=replace(LATE, unit="item"), positive=1.0)

@@ -306,6 +306,10 @@ RULES: dict[str, list[bytes]] = {
         feedback(label="delay", value=1.1e9),
         feedback(label="delay", value=-1.1e9),
     ],
+    "frontier_from_the_future": [
+        b'{"kind": "control", "action": "frontier", "at": "2026-03-01T12:05:00.000001Z"}',
+        b'{"kind": "control", "action": "frontier", "at": "2999-01-01T00:00:00Z", "model": "m"}',
+    ],
     "target_required": [
         feedback(action="correct"),
         feedback("value", action="withdraw"),
@@ -327,6 +331,7 @@ ACCEPTED = {
     "a number at the end of the widest range": feedback(label="delay", value=1e9),
     "a category": feedback(label="topic", value="news"),
     "a value that is not the positive one": feedback(value=17),
+    "a frontier five minutes ahead": b'{"kind": "control", "action": "frontier", "at": "2026-03-01T12:05:00Z"}',
     "a frontier": b'{"kind": "control", "action": "frontier", "at": "2026-03-01T11:00:00+01:00"}',
 }
 
@@ -369,6 +374,21 @@ def test_what_is_merely_unusual_is_taken_in(payload: bytes) -> None:
 @pytest.mark.parametrize(("reason", "payload"), [(reason, p) for reason, ps in RULES.items() for p in ps])
 def test_the_first_rule_that_is_broken_is_the_reason(reason: str, payload: bytes) -> None:
     assert row(payload)["reason"] == by_the_verifier(payload) == reason
+
+
+@pytest.mark.parametrize(("ahead", "reason"), [(300_000_000, None), (300_000_001, "frontier_from_the_future")])
+@pytest.mark.parametrize("claimed", [RECEIVED, RECEIVED + 10**15, 0])
+def test_a_frontier_is_held_against_the_append_and_not_against_a_claimed_receipt(
+    claimed: int, ahead: int, reason: str | None
+) -> None:
+    at = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=RECEIVED + ahead)).isoformat()
+    payload = json.dumps({"kind": "control", "action": "frontier", "at": at}).encode()
+    verdicts = Verdicts()
+    verdicts.take(payload, claimed, RECEIVED)
+    received_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=claimed)
+    found = read(payload, received_at, 0, DEFINITIONS, appended_at=NOON)
+    assert found["reason"] == verdicts.reasons.get(0) == reason
+    assert verdicts.asserted(1) == (None if reason else RECEIVED + ahead)
 
 
 @pytest.mark.parametrize("payload", ACCEPTED.values(), ids=ACCEPTED)

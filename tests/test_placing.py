@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -15,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.definition import RESOLVES, Definition, Policy
-from pipelines.exact import AMOUNTS, amount, amounts, from_units, units
+from pipelines.exact import AMOUNTS, amount, from_units, units
 from pipelines.gold.expose import EDGES, bucket
 from pipelines.gold.placing import Known, Units, increments
-from pipelines.gold.quality import Outcomes, Shown, Term, answers, floats, score_bucket, silence, terms
-from pipelines.silver.tables import INFERENCES
+from pipelines.gold.quality import Term, score_bucket, silence, terms
 from pipelines.verify import quality as plain
 from pipelines.verify.beliefs import Belief
 from pipelines.verify.definitions import definition as read_by_the_verifier
+from tests.outcomes import NEGATIVE, Value, amounts_of, column, outcome, shown
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
 NOON = 1_772_366_400_000_000
@@ -34,51 +33,6 @@ def labelled(kind: str = "binary", **changed: Any) -> Definition:
     policy = Policy(**{"type": kind, "unit": "request", "resolve": "latest", "window": 3600, **of_policy})
     about = {"judges": "prediction", **({"positive": 1.0} if kind == "binary" else {}), **changed}
     return Definition("m", "l", ((),), ("1 hour",), policy=policy, **about)
-
-
-class Negative:
-    """Silence where it is negative."""
-
-
-NEGATIVE = Negative()
-Value = float | str | Negative | None
-
-
-def column(name: str, value: Any) -> pa.Array:
-    """One value of a column of silver.inferences."""
-    return INFERENCES.frame([INFERENCES.row(**{name: value})])[name].combine_chunks()
-
-
-def shown(
-    prediction: float | None = None,
-    prediction_text: str | None = None,
-    score: float | None = None,
-    scores: dict[str, float] | None = None,
-) -> Shown:
-    named = None if scores is None else list(scores.items())
-    numbers = floats(column("prediction", prediction)), column("prediction_text", prediction_text)
-    return Shown(*numbers, floats(column("score", score)), column("scores", named))
-
-
-def outcome(value: Value) -> Outcomes:
-    if isinstance(value, Negative):
-        return silence(labelled(absent="negative"), 1)
-    number, text = (None, value) if isinstance(value, str) else (value, None)
-    return answers(pa.array([number], pa.float64()), pa.array([text], pa.string()))
-
-
-def amounts_of(found: Iterable[Term]) -> dict[tuple[str, str], Decimal]:
-    """Amount by statistic and bucket, of terms of one unit; without zeros."""
-    net: dict[tuple[str, str], Decimal] = {}
-    for name, rows, place, each in found:
-        count = len(rows)
-        places = [place] * count if isinstance(place, str) else place.to_pylist()
-        exact = each if isinstance(each, pa.Array) else amounts([each] * count if isinstance(each, int) else each)
-        assert len(places) == len(exact) == count <= 1
-        if count:
-            assert (name, places[0]) not in net
-            net[name, places[0]] = exact[0].as_py()
-    return {key: each for key, each in net.items() if each}
 
 
 def said(definition: Definition, value: Value, **seen: Any) -> dict[Any, Decimal]:

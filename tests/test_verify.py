@@ -48,7 +48,7 @@ def write_log(lake: Path, records: list[Record], at_once: int = 4) -> None:
             sink = pa.BufferOutputStream()
             with pa.ipc.new_stream(sink, schema) as writer:
                 writer.write_batch(pa.record_batch([list(column) for column in zip(*part, strict=True)], schema=schema))
-            row = (start + len(part) - 1, len(part), "claimed", 0, sink.getvalue().to_pybytes())
+            row = (start + len(part) - 1, len(part), "claimed", micros(part[-1][1]), sink.getvalue().to_pybytes())
             db.execute("INSERT INTO appends VALUES (?, ?, ?, ?, ?)", row)
 
 
@@ -73,13 +73,16 @@ def right(records: list[Record], bodies: list[dict[str, Any]]) -> Rows:
     for said in heard.feedback.values():
         about = heard.inferences.get(said.request_id)
         named = {"tenant": "default", "feedback_id": said.feedback_id, "label": said.label, "offset": said.offset}
+        known_at = moment(max(said.received_at, about.received_at if about else 0))
+        due = moment(said.received_at) + timedelta(hours=1)
+        signed = [(1, due)] if about is None else [(1, due), (-1, known_at)] if known_at > due else []
+        rows[ORPHANS] += [ORPHANS.row(**named, sign=s, known_at=at, request_id=said.request_id) for s, at in signed]
         if about is None:
-            rows[ORPHANS].append(ORPHANS.row(**named, sign=1, request_id=said.request_id))
             continue
         value: dict[str, Any] = {"number": said.value} if isinstance(said.value, float) else {"text": said.value}
         value |= {"unit": "item" if said.item else "request", "unit_id": said.request_id, "item": said.item}
         value |= {"action": said.action, "rater": said.rater, "role": said.role, "target_feedback_id": said.target}
-        times = {"given_at": moment(said.given_at), "known_at": moment(max(said.received_at, about.received_at))}
+        times = {"given_at": moment(said.given_at), "known_at": known_at}
         rows[LABELLED].append(LABELLED.row(**named, **value, **times, context={"offset": about.offset}))
     rows[OUTCOME_LEDGER] = [
         OUTCOME_LEDGER.row(
@@ -88,8 +91,9 @@ def right(records: list[Record], bodies: list[dict[str, Any]]) -> Rows:
         for row in ({("sign" if name == "net" else name): value for name, value in row.items()} for row in found.ledger)
     ]
     rows[STATISTICS] = [cell(row) for row in found.statistics]
-    last = max(at for _, at in records)
-    rows[FRONTIERS] = [FRONTIERS.row(frontier=last, end_offset=len(records), open_from=len(records))]
+    asserted = heard.asserted(len(records))
+    at = None if asserted is None else moment(asserted)
+    rows[FRONTIERS] = [FRONTIERS.row(frontier=at, end_offset=len(records), open_from=len(records))]
     return rows
 
 
@@ -181,7 +185,7 @@ def test_a_pair_found_twice_is_one_pair(tmp_path: Path) -> None:
 def test_feedback_may_wait_until_it_is_settled(tmp_path: Path) -> None:
     def wait(rows: Rows) -> None:
         rows[ORPHANS].clear()
-        rows[FRONTIERS][0]["open_from"] = 13
+        rows[FRONTIERS][0].update(frontier=None, end_offset=14, open_from=13)
 
     report = verified(tmp_path, wait)
     assert report.ok
@@ -189,7 +193,7 @@ def test_feedback_may_wait_until_it_is_settled(tmp_path: Path) -> None:
 
 
 def test_what_gold_has_not_gone_through_is_pending(tmp_path: Path) -> None:
-    report = verified(tmp_path, alter(FRONTIERS, end_offset=13, open_from=13))
+    report = verified(tmp_path, alter(FRONTIERS, frontier=None, end_offset=13, open_from=13))
     assert report.ok
     assert report.pending == 2
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pipelines.bronze.tables import EVENTS
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
-from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, ORPHANS, QUARANTINE
+from pipelines.gold.tables import FRONTIERS, OUTCOME_LEDGER, STATISTICS
+from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, QUARANTINE
 from tests import trace
 from tests.test_verify import AS_OF, Change, Rows, alter, double, lose, verified
 
@@ -121,11 +121,16 @@ def test_a_record_in_a_wrong_home_is_found(
         (alter(LABELLED, number=0.0), "silver.labelled", "f1"),
         (alter(LABELLED, known_at=datetime(2026, 3, 1, tzinfo=UTC)), "silver.labelled", "f1"),
         (alter(LABELLED, feedback_id="f9"), "silver.labelled", "f1"),
-        (lose(ORPHANS), "silver.orphans", "f8"),
-        (double(ORPHANS), "silver.orphans", "f8"),
-        (alter(ORPHANS, feedback_id="f1"), "silver.orphans", "f1"),
     ],
 )
 def test_a_wrong_pair_is_found(tmp_path: Path, change: Change, table: str, feedback: str) -> None:
     report = verified(tmp_path, change, as_of=[])
     assert (report.examples[0].table, report.examples[0].key) == (table, {"feedback_id": feedback})
+
+
+@pytest.mark.parametrize(
+    "frontier", [None, trace.instant("2026-03-01T15:59:00Z"), trace.instant("2999-01-01T00:00:00Z")]
+)
+def test_a_frontier_that_the_log_does_not_assert_is_found(tmp_path: Path, frontier: datetime | None) -> None:
+    first = verified(tmp_path, alter(FRONTIERS, frontier=frontier), as_of=[]).examples[0]
+    assert (first.table, first.key, first.expected) == ("gold.frontiers", {"end_offset": 15}, "2026-03-01T16:00:00Z")

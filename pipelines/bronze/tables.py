@@ -14,7 +14,12 @@ POSITION = (
     *SOURCE_POSITION,
     Column("received_at", TIMESTAMP, "When the log took the record in: what `known_at` is made of.", skipping=True),
     Column("clock", STRING, "`log` when the log stamped received_at, `claimed` when an import of history declared it."),
-    Column("appended_at", TIMESTAMP, "Wall clock of the append. For lag only; no number depends on it.", skipping=True),
+    Column(
+        "appended_at",
+        TIMESTAMP,
+        "Wall clock of the append. For lag, and to refuse a frontier that lies after it.",
+        skipping=True,
+    ),
 )
 """A position, and the record's clocks."""
 

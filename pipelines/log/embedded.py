@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.errors import InputError, StateError
+from pipelines.silver.frontier import AHEAD, from_the_future
 from pipelines.silver.wire import Refused, decode
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class EmbeddedLog:
     """A durable, ordered log in one file; safe to append to from several processes.
 
     `append` returns when the records are on disk. `received_at` never falls below the *floor*: the frontier asserted so far,
-    and the last receipt by the log's own clock. So what was known before the floor can never change.
+    and the last receipt by the log's own clock. So what was known before the floor can never change. A frontier that lies in
+    the future moves no floor: refine quarantines it, and nothing else may trust it.
     """
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
@@ -123,7 +125,7 @@ class EmbeddedLog:
             for i, payload in enumerate(payloads):
                 times[i] = max(times[i], floor)
                 if b"frontier" in payload or b"\\u00" in payload:
-                    floor = max(floor, _asserted(payload))
+                    floor = max(floor, _asserted(payload, now))
             return self._write(payloads, times, "claimed" if claimed else "log", now, max(floor, 0 if claimed else own))
 
     def control(self, payload: bytes) -> int:
@@ -132,7 +134,18 @@ class EmbeddedLog:
             return self._write([payload], [now], "log", now, floor, data=False)
 
     def assert_frontier(self, at: datetime) -> int:
-        """Append the control event that says: everything known before `at` has been logged."""
+        """Append the control event that says: everything known before `at` has been logged.
+
+        Raises InputError `frontier_from_the_future`.
+        """
+        now = datetime.now(UTC)
+        if from_the_future(_micros(at.astimezone(UTC)), _micros(now)):
+            raise InputError(
+                "frontier_from_the_future",
+                f"frontier {at.isoformat()}: it is {now.isoformat(timespec='seconds')} now; expected at most "
+                f"{AHEAD // timedelta(minutes=1)} minutes later, since nobody knows what will have been logged by then. "
+                "Assert a time that has passed; if receipts claim to be later, mend them, or this machine's clock.",
+            )
         text = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
         payload = msgspec.json.encode({"kind": "control", "action": "frontier", "at": text})
         return self.append([payload], [at])
@@ -140,12 +153,15 @@ class EmbeddedLog:
     def tick(self) -> int | None:
         """Assert the present as the frontier, if the log's last data came in by its own clock; else nothing.
 
-        Time passes for a live log even when nothing happens; in a replay of history only the replay knows the time.
+        Time passes for a live log even when nothing happens; in a replay of history only the replay knows the time. A wall
+        clock that was set back waits until it has caught up with the floor.
         """
         with self._transaction() as (now, floor):
             if not self._db.execute("SELECT live FROM clock").fetchone()[0]:
                 return None
             at = max(now, floor) + 1
+            if from_the_future(at, now):
+                return None
             text = _time(at).isoformat().replace("+00:00", "Z")
             payload = msgspec.json.encode({"kind": "control", "action": "frontier", "at": text})
             return self._write([payload], [at], "log", now, at)
@@ -218,12 +234,12 @@ class EmbeddedLog:
         return last
 
 
-def _asserted(payload: bytes) -> int:
+def _asserted(payload: bytes, now: int) -> int:
     """The frontier that a record asserts, in microseconds; 0 for any other record, one that will be refused included."""
     decoded = decode(payload)
     event = None if isinstance(decoded, Refused) else decoded[0]
     at = getattr(event, "at", None) if getattr(event, "action", None) == "frontier" else None
-    return _micros(at) if at is not None else 0
+    return _micros(at) if at is not None and not from_the_future(_micros(at), now) else 0
 
 
 def _unreadable(where: str, found: str) -> StateError:

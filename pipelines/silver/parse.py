@@ -16,6 +16,7 @@ from pipelines.definition import Definition
 from pipelines.errors import ConfigError
 from pipelines.silver.columns import SAID, said
 from pipelines.silver.declared import Declared, Label
+from pipelines.silver.frontier import from_the_future
 from pipelines.silver.wire import Refused, body_hash, decode
 
 SKEW = timedelta(minutes=5)
@@ -49,6 +50,14 @@ PARSED = Table(
 _PASSED = [column.name for column in POSITION]
 
 
+class Stamp(NamedTuple):
+    """What the log says of a record: its receipt and the wall clock of its append (microseconds), and its offset."""
+
+    received: int
+    appended: int
+    offset: int
+
+
 class Event(NamedTuple):
     """A well-formed event: what it says, its id, its time (microseconds; a control has none) and the digest of its content."""
 
@@ -67,12 +76,10 @@ def parse(events: pa.Table, *, definitions: Sequence[Definition]) -> pa.Table:
 
 
 def _parse(records: pa.Table, declared: Declared) -> pa.Table:
-    received = records["received_at"].cast(pa.int64())
+    received, appended = (records[name].cast(pa.int64()) for name in ("received_at", "appended_at"))
+    stamps = map(Stamp, received.to_pylist(), appended.to_pylist(), records["offset"].to_pylist())
     judged = [
-        judge(payload, at, offset, declared)
-        for payload, at, offset in zip(
-            records["payload"].to_pylist(), received.to_pylist(), records["offset"].to_pylist(), strict=True
-        )
+        judge(payload, stamp, declared) for payload, stamp in zip(records["payload"].to_pylist(), stamps, strict=True)
     ]
     refused = [row if isinstance(row, Refused) else None for row in judged]
     at = pa.array([None if isinstance(row, Refused) else row.at for row in judged], pa.int64())
@@ -99,14 +106,14 @@ def _of_kind(kind: str, judged: list[Event | Refused]) -> pa.Array:
     return said(kind, [event for event in events if event is not None]).take(place)
 
 
-def judge(payload: bytes, received: int, offset: int, declared: Declared) -> Event | Refused:
-    """One record, received at this time (microseconds) and offset."""
+def judge(payload: bytes, stamp: Stamp, declared: Declared) -> Event | Refused:
+    """One record."""
     decoded = decode(payload)
     if isinstance(decoded, Refused):
         return decoded
     event, content = decoded
     kind = type(event).__name__.lower()
-    event_id, at, refused = _JUDGE[kind](event, received, offset, declared)
+    event_id, at, refused = _JUDGE[kind](event, stamp, declared)
     return Refused(*refused, kind, event_id) if refused else Event(kind, event, event_id, at, body_hash(content))
 
 
@@ -114,17 +121,15 @@ _Judged = tuple[str | None, int | None, tuple[str, str] | None]
 """The event's id, its time, and the reason with its detail where it is refused."""
 
 
-def _inference(event: Any, received: int, offset: int, declared: Declared) -> _Judged:
+def _inference(event: Any, stamp: Stamp, declared: Declared) -> _Judged:
     served = _micros(event.served_at)
-    return event.request_id, served, _refuse_inference(event, served, received, offset, declared)
+    return event.request_id, served, _refuse_inference(event, served, stamp, declared)
 
 
-def _refuse_inference(
-    event: Any, served: int, received: int, offset: int, declared: Declared
-) -> tuple[str, str] | None:
+def _refuse_inference(event: Any, served: int, stamp: Stamp, declared: Declared) -> tuple[str, str] | None:
     if event.status == "ok" and event.prediction is None and not event.items:
         return "prediction_required", 'status is "ok" and there is neither a prediction nor items'
-    model = declared.model(event.model, offset)
+    model = declared.model(event.model, stamp.offset)
     if model is None:
         return "unknown_model", f'model "{event.model}" is declared by no model file before this record'
     segments, measures = model
@@ -132,7 +137,7 @@ def _refuse_inference(
         return "undeclared_segment", f"segments {sorted(set(event.segments) - segments)}; declared: {sorted(segments)}"
     if event.measures and not measures.issuperset(event.measures):
         return "undeclared_measure", f"measures {sorted(set(event.measures) - measures)}; declared: {sorted(measures)}"
-    refused = _refuse_time("served_at", served, received)
+    refused = _refuse_time("served_at", served, stamp.received)
     if refused is None and event.items and len({item.item for item in event.items}) < len(event.items):
         return "duplicate_item", "an item stands twice in the slate"
     return refused
@@ -149,9 +154,9 @@ def _refuse_time(name: str, at: int, received: int) -> tuple[str, str] | None:
     return None
 
 
-def _feedback(event: Any, received: int, offset: int, declared: Declared) -> _Judged:
+def _feedback(event: Any, stamp: Stamp, declared: Declared) -> _Judged:
     given = _micros(event.given_at)
-    refused = _refuse_feedback(event, offset, declared) or _refuse_time("given_at", given, received)
+    refused = _refuse_feedback(event, stamp.offset, declared) or _refuse_time("given_at", given, stamp.received)
     return event.feedback_id, given, refused
 
 
@@ -191,16 +196,24 @@ def _refuse_value(event: Any, labels: list[Label]) -> tuple[str, str] | None:
     return "value_out_of_range", f"value {event.value!r}; expected {accepting[0].low} to {accepting[0].high}"
 
 
-def _control(event: Any, received: int, offset: int, declared: Declared) -> _Judged:
-    del received, declared
-    return None, None, _refuse_control(event, offset)
+def _control(event: Any, stamp: Stamp, declared: Declared) -> _Judged:
+    del declared
+    return None, None, _refuse_control(event, stamp)
 
 
-def _refuse_control(event: Any, offset: int) -> tuple[str, str] | None:
+def _refuse_control(event: Any, stamp: Stamp) -> tuple[str, str] | None:
     if event.action == "frontier":
-        return ("missing_field", "a frontier needs `at`") if event.at is None else None
+        if event.at is None:
+            return "missing_field", "a frontier needs `at`"
+        ahead = from_the_future(_micros(event.at), stamp.appended)
+        detail = f"at is {event.at.isoformat()}, more than 5 minutes after the append"
+        return ("frontier_from_the_future", detail) if ahead else None
     if event.model is None or event.definition is None or event.body is None:
         return "missing_field", "a define needs `model`, `definition` and `body`"
+    return _refuse_definition(event, stamp.offset)
+
+
+def _refuse_definition(event: Any, offset: int) -> tuple[str, str] | None:
     try:
         found = Definition.of(event.body, offset)
     except ConfigError as error:

@@ -39,7 +39,11 @@ _TIMED = {
     "from_the_future": "The event's own time is more than 5 minutes after the log received it.",
     "absurd_time": "The event's own time is before the year 2000.",
 }
-_CONTROL = {"definition_invalid": "A define whose body does not have the hash it states."}
+_CONTROL = {
+    "definition_invalid": "A define whose body is no definition, or has not the hash or the model that the event states.",
+    "frontier_from_the_future": "A frontier more than 5 minutes after the wall clock of its append: "
+    "nobody knows yet what will have been logged by then.",
+}
 _IDENTITY = {"id_conflict": "The same id stands at a lower position with other content; that one stands."}
 
 REASONS: dict[str, str] = {**_BYTES, **_INFERENCE, **_FEEDBACK, **_TIMED, **_CONTROL, **_IDENTITY}

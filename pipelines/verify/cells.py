@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from pipelines.verify.definitions import WIDTHS
+from pipelines.verify.bodies import WIDTHS
 from pipelines.verify.ground import Ground, frame, schema
 from pipelines.verify.report import Difference, moment, spoken
 from pipelines.verify.stored import Stored, quoted, union

@@ -8,15 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.verify.bodies import problem
 from pipelines.verify.document import RefusedError
-
-WIDTHS = {"1 minute": 60_000_000, "1 hour": 3_600_000_000, "1 day": 86_400_000_000}
-"""Width of a grain in microseconds."""
-
-_BODY = frozenset(
-    ("model", "label", "cuts", "grains", "segments", "policy", "judges", "positive", "threshold", "positive_at")
-) | {"classes", "score_buckets", "measures"}
-_POLICY = frozenset(["type", "unit", "resolve", "window", "absent", "roles", "cap", "low", "high"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,9 +73,9 @@ def digest(value: Any) -> str:
 
 def definition(body: dict[str, Any], offset: int) -> Definition:
     """The definition that a body describes. Raises RefusedError `definition_invalid` where it is none."""
-    problem = _problem(body)
-    if problem:
-        raise RefusedError("definition_invalid", f"the body is no definition: {problem}")
+    wrong = problem(body)
+    if wrong:
+        raise RefusedError("definition_invalid", f"the body is no definition: {wrong}")
     return Definition(
         offset=offset,
         hash=digest(body),
@@ -135,46 +128,6 @@ class Definitions:
         if prefix is None:
             prefix = self._prefixes[(model, count)] = tuple(known[:count])
         return prefix
-
-
-def _problem(body: dict[str, Any]) -> str:
-    """What keeps a body from being a definition; an empty string where nothing does."""
-    if set(body) != _BODY:
-        return f"fields {sorted(set(body) ^ _BODY)} are missing or unknown"
-    wrong = [name for name in ("model", "label", "judges") if not isinstance(body[name], str)]
-    wrong += [name for name in ("grains", "classes", "measures") if not _texts(body[name])]
-    wrong += [name for name in ("threshold", "positive_at") if not _number_or_null(body[name])]
-    if not isinstance(body["cuts"], list) or not all(_texts(cut) for cut in body["cuts"]):
-        wrong.append("cuts")
-    if not isinstance(body["segments"], dict) or not all(_texts(values) for values in body["segments"].values()):
-        wrong.append("segments")
-    if type(body["score_buckets"]) is not int:
-        wrong.append("score_buckets")
-    if not wrong and not all(grain in WIDTHS for grain in body["grains"]):
-        wrong.append("grains")
-    if body["policy"] is not None and not _is_policy(body["policy"]):
-        wrong.append("policy")
-    return f"{wrong} are not as a definition has them" if wrong else ""
-
-
-def _is_policy(policy: Any) -> bool:
-    return (
-        isinstance(policy, dict)
-        and set(policy) == _POLICY
-        and all(isinstance(policy[name], str) for name in ("type", "unit", "resolve"))
-        and all(type(policy[name]) is int for name in ("window", "cap"))
-        and all(_number_or_null(policy[name]) for name in ("low", "high"))
-        and (isinstance(policy["absent"], str) or _number_or_null(policy["absent"]))
-        and _texts(policy["roles"])
-    )
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(held, str) for held in value)
-
-
-def _number_or_null(value: Any) -> bool:
-    return value is None or type(value) in (int, float)
 
 
 def _number(value: Any) -> float | str | None:

@@ -16,12 +16,16 @@ from pipelines.errors import StateError
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive records of the log: `payloads[i]` stands at offset `start + i`; `received_at` is in microseconds."""
+    """Consecutive records of the log: `payloads[i]` stands at offset `start + i`; `received_at` is in microseconds.
+
+    `appended_at` is the wall clock of the append that holds them, likewise.
+    """
 
     start: int
     clock: str
     payloads: list[bytes]
     received_at: list[int]
+    appended_at: int
 
 
 def path_of(lake: Path) -> Path:
@@ -47,11 +51,11 @@ def blocks(log: Path, start: int, stop: int) -> Iterator[Block]:
     expected = start
     with closing(_open(log)) as db:
         rows = db.execute(
-            "SELECT last_offset, count, clock, block FROM appends "
+            "SELECT last_offset, count, clock, appended_at, block FROM appends "
             "WHERE last_offset >= ? AND last_offset - count + 1 < ? ORDER BY last_offset",
             (start, stop),
         )
-        for last, count, clock, body in rows:
+        for last, count, clock, appended, body in rows:
             first = int(last) - int(count) + 1
             table = _table(log, int(last), body)
             if table.num_rows != count or first > expected:
@@ -63,7 +67,7 @@ def blocks(log: Path, start: int, stop: int) -> Iterator[Block]:
             low, high = max(0, start - first), min(int(count), stop - first)
             kept = table.slice(low, high - low)
             times = kept.column("received_at").cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-            yield Block(first + low, str(clock), kept.column("payload").to_pylist(), times.to_pylist())
+            yield Block(first + low, str(clock), kept.column("payload").to_pylist(), times.to_pylist(), int(appended))
             expected = int(last) + 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,23 +34,28 @@ class Verdicts:
         self.firsts: dict[int, int] = {}
         self.inferences: dict[str, Inference] = {}
         self.feedback: dict[str, Feedback] = {}
-        self.asserted: int | None = None
+        self._frontiers: list[tuple[int, int]] = []
         self._contents: dict[str, bytes] = {}
         self._reader = Reader()
 
-    def take(self, payload: bytes, received_at: int) -> None:
-        """Judge the next record of the log."""
+    def take(self, payload: bytes, received_at: int, appended_at: int | None = None) -> None:
+        """Judge the next record of the log. `appended_at`: the wall clock of its append; by default, of its receipt."""
         offset = len(self.homes)
         try:
             found = events.content(self._reader.read(payload))
-            home = self._place(found, received_at, offset)
+            home = self._place(found, received_at, offset, received_at if appended_at is None else appended_at)
         except RefusedError as refused:
             home = QUARANTINED
             self.reasons[offset] = refused.reason
             self.details[offset] = refused.detail
         self.homes.append(home)
 
-    def _place(self, found: dict[str, Any], received_at: int, offset: int) -> str:
+    def asserted(self, before: int) -> int | None:
+        """The greatest frontier that an accepted event below an offset asserts, in microseconds; None: there is none."""
+        number = bisect_left(self._frontiers, before, key=lambda frontier: frontier[0])
+        return self._frontiers[number - 1][1] if number else None
+
+    def _place(self, found: dict[str, Any], received_at: int, offset: int, appended_at: int) -> str:
         kind = found["kind"]
         if kind == INFERENCE:
             inference = events.inference(found, received_at, offset)
@@ -61,7 +67,7 @@ class Verdicts:
             check_feedback(feedback, found, self.definitions)
             standing = self.feedback.setdefault(feedback.feedback_id, feedback)
             return self._stands(kind, feedback.feedback_id, standing.offset, offset, found)
-        self._control(found, offset)
+        self._control(found, offset, appended_at)
         return CONTROL
 
     def _stands(self, kind: str, name: str, first: int, offset: int, found: dict[str, Any]) -> str:
@@ -75,11 +81,15 @@ class Verdicts:
         self.firsts[offset] = first
         return DUPLICATE
 
-    def _control(self, found: dict[str, Any], offset: int) -> None:
+    def _control(self, found: dict[str, Any], offset: int, appended_at: int) -> None:
         if found["action"] == "frontier":
             if "at" not in found:
                 raise RefusedError("missing_field", "at")
-            self.asserted = max(found["at"], self.asserted or found["at"])
+            if found["at"] > appended_at + SKEW:
+                late = (found["at"] - appended_at) / 1e6
+                raise RefusedError("frontier_from_the_future", f"at lies {late:.0f} s after the append")
+            if not self._frontiers or found["at"] > self._frontiers[-1][1]:
+                self._frontiers.append((offset, found["at"]))
             return
         missing = [name for name in ("model", "definition", "body") if name not in found]
         if missing:

@@ -21,7 +21,8 @@ from pipelines.verify.homes import Landing, Record, compare_homes
 from pipelines.verify.increments import Increments, post_history, post_snapshot
 from pipelines.verify.ledger import LEDGER, OUTCOMES, Rows, compare_outcomes
 from pipelines.verify.outcomes import Votes
-from pipelines.verify.pairs import Frontier, Paired, compare_pairs, frontier
+from pipelines.verify.pairs import Paired, compare_pairs
+from pipelines.verify.reached import Frontier, compare_frontier, frontier
 from pipelines.verify.report import MINUTE, Findings, Report, micros, moment
 from pipelines.verify.verdicts import CONTROL, DUPLICATE, FEEDBACK, INFERENCE, QUARANTINED, Verdicts
 
@@ -81,6 +82,7 @@ class _Verification:
         ground = Ground(self._db, self._lake, verdicts, Evidence(self._log, verdicts, votes), self._findings, end)
         reached = frontier(ground)
         compare_homes(ground)
+        compare_frontier(ground, reached)
         paired = compare_pairs(ground, reached)
         self._history(ground, votes)
         moments = _moments(verdicts, reached) if as_of is None else sorted({micros(at) for at in as_of})
@@ -106,7 +108,7 @@ class _Verification:
         for block in records.blocks(self._log, 0, end):
             for payload, received_at in zip(block.payloads, block.received_at, strict=True):
                 held.append((block.clock, len(verdicts.homes), received_at, payload))
-                verdicts.take(payload, received_at)
+                verdicts.take(payload, received_at, block.appended_at)
             if len(held) >= STRETCH:
                 landing.compare(held, low, len(verdicts.homes))
                 held, low = [], len(verdicts.homes)
