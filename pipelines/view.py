@@ -92,5 +92,31 @@ def quality(frame: pd.DataFrame, title: str, name: str) -> Table:
     return table
 
 
+def beliefs(frame: pd.DataFrame, *, more: bool) -> Table:
+    """Outcomes as a table, a belief a row; `more` says that there are others. What is the same in every row is the title."""
+    same = [str(frame[name].iloc[0]) for name in ("model", "label") if frame[name].nunique() == 1]
+    told = ["UTC", f"{len(frame):,} beliefs", *(["there are more: --limit"] if more else [])]
+    table = Table(
+        title=escape(" · ".join(same)), title_justify="left", caption=" · ".join(told), header_style="bold", box=SIMPLE
+    )
+    split = [name for name in ("model", "label") if frame[name].nunique() > 1]
+    items = ["item"] if frame["item"].any() else []
+    for name in (*split, "request", *items, "belief", "known at", "served at", "version", "prediction"):
+        table.add_column(name, overflow="fold")
+    for row in frame.to_dict("records"):
+        who = [str(row[name]) for name in (*split, "unit_id", *items)]
+        belief = _either(row["number"], row["text"]) or "undecided"
+        times = [f"{row[name]:%Y-%m-%d %H:%M:%S}" for name in ("known_at", "served_at")]
+        cells = [*who, belief, *times, str(row["version"]), _either(row["prediction"], row["prediction_text"]) or "-"]
+        # escaped: brackets are markup to rich
+        table.add_row(*map(escape, cells))
+    return table
+
+
+def _either(number: Any, text: Any) -> str:
+    """The number or the category, whichever is there."""
+    return "" if pd.isna(number) and pd.isna(text) else f"{number:.6g}" if pd.isna(text) else str(text)
+
+
 def _share(value: Any, form: str = ".3f") -> str:
     return "-" if value is None or pd.isna(value) else format(value, form)

@@ -146,10 +146,3 @@ def _frame(rows: pa.Table, found: list[tuple[int, str, int, Any, int, int]]) -> 
     }
     schema = pa.schema([pa.field(f.name, arrow_type(f.dataType)) for f in _DIFFERENCE.fields])
     return pa.table([made[name] if name in made else taken[name] for name in schema.names], schema=schema)
-
-
-def outcomes(ledger: DataFrame) -> DataFrame:
-    """The view gold.outcomes: current beliefs, one row per key and policy; entries that were taken back are gone."""
-    key = [*_KEY, "policy"]
-    net = ledger.groupBy(*key, "number", "text").agg(F.sum("sign").alias("live"), F.max("known_at").alias("known_at"))
-    return net.where(F.col("live") != 0).drop("live")
