@@ -27,7 +27,7 @@ class Opened:
 
     def table(self, table: Table) -> DataFrame:
         """A table as a frame. Raises InputError no_lake."""
-        path = "/".join((str(self.lake).rstrip("/"), *table.name.split(".")))
+        path = f"{str(self.lake).rstrip('/')}/{table.folder}"
         if not DeltaTable.isDeltaTable(self.spark, path):
             raise InputError(
                 "no_lake",

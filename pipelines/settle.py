@@ -31,14 +31,10 @@ class Cut:
 
 
 def last(lake: Lake) -> dict[str, Any]:
-    """The newest row of gold.frontiers; zeros before the first."""
-    rows = (
-        lake.read(FRONTIERS)
-        .sort_by([("end_offset", "descending"), ("recorded_at", "descending")])
-        .slice(0, 1)
-        .to_pylist()
-    )
-    return rows[0] if rows else {"frontier": None, "end_offset": 0, "open_from": 0}
+    """The newest row of gold.frontiers; zeros before the first, and where there is no such table yet."""
+    rows = lake.read(FRONTIERS) if lake.exists(FRONTIERS) else FRONTIERS.arrow.empty_table()
+    newest = rows.sort_by([("end_offset", "descending"), ("recorded_at", "descending")]).slice(0, 1).to_pylist()
+    return newest[0] if newest else {"frontier": None, "end_offset": 0, "open_from": 0}
 
 
 def settle(lake: Lake, end: int) -> Cut:

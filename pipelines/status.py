@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from pipelines import checkpoint, leases
+from pipelines import checkpoint, leases, settle
 from pipelines.contract import Table
 from pipelines.errors import StateError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.jobs import NAMES, RECONCILE
+from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
-from pipelines.paths import chains_of, log_path, table_path
+from pipelines.paths import chains_of, log_path
 from pipelines.silver.tables import DUPLICATES, ORPHANS, QUARANTINE
 
 
@@ -70,14 +71,14 @@ def status(root: Path) -> LakeStatus:
     log = EmbeddedLog(log_path(root))
     try:
         jobs = {status.job: status for status in _jobs(root, log)}
-        last = _last_frontier(root)
+        last = settle.last(Lake(root))
         jobs[RECONCILE] = _reconcile(root, log, last)
         idle = [JobStatus(name, False, None, None, 0, 0.0, None, 0, 0) for name in NAMES if name not in jobs]
         ordered = sorted([*jobs.values(), *idle], key=lambda job: NAMES.index(job.job))
         return LakeStatus(
             root,
             log.end(),
-            last.get("frontier"),
+            last["frontier"],
             _net(root, QUARANTINE),
             rows_of(root, DUPLICATES),
             _net(root, ORPHANS),
@@ -89,7 +90,7 @@ def status(root: Path) -> LakeStatus:
 
 def rows_of(root: Path, table: Table) -> int:
     """Rows of a table, from its log."""
-    path = table_path(root, table)
+    path = root / table.folder
     if not (path / "_delta_log").is_dir():
         return 0
     actions = pa.table(DeltaTable(path).get_add_actions(flatten=True))
@@ -98,7 +99,7 @@ def rows_of(root: Path, table: Table) -> int:
 
 def _net(root: Path, table: Table) -> int:
     """Rows of a signed table that have not been taken back."""
-    path = table_path(root, table)
+    path = root / table.folder
     if not (path / "_delta_log").is_dir():
         return 0
     return int(pc.sum(DeltaTable(path).to_pyarrow_dataset().to_table(columns=["sign"])["sign"]).as_py() or 0)
@@ -146,17 +147,18 @@ def _jobs(root: Path, log: EmbeddedLog) -> Iterator[JobStatus]:
 
 
 def _reconcile(root: Path, log: EmbeddedLog, last: dict[str, Any]) -> JobStatus:
-    end = int(last.get("end_offset") or 0)
+    end = int(last["end_offset"])
     waiting = max(0, log.end() - end)
     since = log.appended_at(end) if waiting else None
+    reconciled = rows_of(root, FRONTIERS)
     return JobStatus(
         RECONCILE,
         leases.holder(root, RECONCILE) is not None,
-        rows_of(root, FRONTIERS) - 1 if last else None,
+        reconciled - 1 if reconciled else None,
         None,
         waiting,
         _age(since),
-        last.get("frontier"),
+        last["frontier"],
         0,
         rows_of(root, ORPHANS),
     )
@@ -173,11 +175,11 @@ def _lag(
     reached = {o.get("reservoirId"): int(o["reservoirVersion"]) for o in progress.offsets if o} if progress else {}
     events, oldest = 0, None
     for table in sources:
-        if table is None or not (table_path(root, table) / "_delta_log").is_dir():
+        if table is None or not (root / table.folder / "_delta_log").is_dir():
             continue
-        delta = DeltaTable(table_path(root, table))
+        delta = DeltaTable(root / table.folder)
         for version in range(max(1, reached.get(str(delta.metadata().id), 0)), delta.version() + 1):
-            rows, at = _appended(table_path(root, table), version)
+            rows, at = _appended(root / table.folder, version)
             events += rows
             oldest = min(filter(None, [oldest, at]), default=None) if rows else oldest
     return events, _age(oldest)
@@ -208,11 +210,3 @@ def _note(root: Path, query: str) -> dict[str, Any]:
     except (FileNotFoundError, json.JSONDecodeError):
         said = {}
     return said
-
-
-def _last_frontier(root: Path) -> dict[str, Any]:
-    path = table_path(root, FRONTIERS)
-    if not (path / "_delta_log").is_dir():
-        return {}
-    rows = DeltaTable(path).to_pyarrow_table().sort_by([("end_offset", "descending")]).slice(0, 1).to_pylist()
-    return rows[0] if rows else {}

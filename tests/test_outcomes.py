@@ -57,7 +57,7 @@ LEDGER = [
 
 
 def write(lake: Path, table: Table, made: list[dict[str, Any]]) -> None:
-    write_deltalake(lake.joinpath(*table.name.split(".")), table.frame(made), partition_by=list(table.partition_by))
+    write_deltalake(lake / table.folder, table.frame(made), partition_by=list(table.partition_by))
 
 
 @pytest.fixture(scope="module")
