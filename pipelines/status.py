@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,16 @@ from pipelines.jobs import NAMES, RECONCILE
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
 from pipelines.paths import chains_of, log_path
-from pipelines.silver.tables import DUPLICATES, ORPHANS, QUARANTINE
+from pipelines.silver.tables import DUPLICATES, ORPHANS, QUARANTINE, RECONCILED
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One job. Rates are rows a second over the last batch; lag is what waits in its source, and for how long it has waited.
+    """One job, under these names in --json too.
 
-    A job of a chain shares batch, rate, lag, watermark and state with its chain.
+    `batch`: the last that was committed. `rate`: rows a second over it. `lag_events`, `lag_seconds`: what waits in its source,
+    and for how long. `state_rows`: what its join keeps. A job of a chain shares all these and `watermark` with its chain.
+    `rows`: what the tables that it writes hold by now, whoever wrote it and when: `expose` and `tally` share one.
     """
 
     job: str
@@ -70,9 +73,10 @@ def status(root: Path) -> LakeStatus:
         raise StateError("no_lake", f"{root}: there is no lake here; `hindsight run` makes one, --lake names another")
     log = EmbeddedLog(log_path(root))
     try:
-        jobs = {status.job: status for status in _jobs(root, log)}
+        rows = cache(partial(rows_of, root))
+        jobs = {status.job: status for status in _jobs(root, log, rows)}
         last = settle.last(Lake(root))
-        jobs[RECONCILE] = _reconcile(root, log, last)
+        jobs[RECONCILE] = _reconcile(root, log, last, rows)
         idle = [JobStatus(name, False, None, None, 0, 0.0, None, 0, 0) for name in NAMES if name not in jobs]
         ordered = sorted([*jobs.values(), *idle], key=lambda job: NAMES.index(job.job))
         return LakeStatus(
@@ -80,7 +84,7 @@ def status(root: Path) -> LakeStatus:
             log.end(),
             last["frontier"],
             _net(root, QUARANTINE),
-            rows_of(root, DUPLICATES),
+            rows(DUPLICATES),
             _net(root, ORPHANS),
             tuple(ordered),
         )
@@ -110,14 +114,13 @@ def note_path(root: Path, query: str) -> Path:
     return root / "_jobs" / f"{query}.json"
 
 
-def note(root: Path, query: str, progress: dict[str, Any] | None, written: dict[str, dict[str, int]]) -> None:
-    """Leave a note for `status`: Spark's own progress of the last batch, and the rows written since the start."""
+def note(root: Path, query: str, progress: dict[str, Any] | None) -> None:
+    """Leave a note for `status`: Spark's own progress of the last batch."""
     path = note_path(root, query)
     path.parent.mkdir(parents=True, exist_ok=True)
     said = {
         "rate": (progress or {}).get("processedRowsPerSecond"),
         "state_rows": sum(operator.get("numRowsTotal", 0) for operator in (progress or {}).get("stateOperators", [])),
-        "written": written,
         "at": datetime.now(UTC).isoformat(),
     }
     scratch = path.with_suffix(".tmp")
@@ -125,14 +128,13 @@ def note(root: Path, query: str, progress: dict[str, Any] | None, written: dict[
     scratch.replace(path)
 
 
-def _jobs(root: Path, log: EmbeddedLog) -> Iterator[JobStatus]:
+def _jobs(root: Path, log: EmbeddedLog, rows: Callable[[Table], int]) -> Iterator[JobStatus]:
     folders = [folder for folder in sorted((root / "_checkpoints").glob("*")) if folder.is_dir()]
     for folder, chain in chains_of(folders):
         said = _note(root, folder.name)
         progress = checkpoint.committed(folder)
         events, seconds = _lag(root, log, progress, list(chain[0].streams.values()))
         for job in chain:
-            written = said.get("written", {}).get(job.name, {})
             yield JobStatus(
                 job.name,
                 leases.holder(root, job.name) is not None,
@@ -142,15 +144,15 @@ def _jobs(root: Path, log: EmbeddedLog) -> Iterator[JobStatus]:
                 seconds,
                 progress.watermark if progress else None,
                 said.get("state_rows", 0),
-                sum(written.values()),
+                sum(rows(table) for table in job.writes),
             )
 
 
-def _reconcile(root: Path, log: EmbeddedLog, last: dict[str, Any]) -> JobStatus:
+def _reconcile(root: Path, log: EmbeddedLog, last: dict[str, Any], rows: Callable[[Table], int]) -> JobStatus:
     end = int(last["end_offset"])
     waiting = max(0, log.end() - end)
     since = log.appended_at(end) if waiting else None
-    reconciled = rows_of(root, FRONTIERS)
+    reconciled = rows(FRONTIERS)
     return JobStatus(
         RECONCILE,
         leases.holder(root, RECONCILE) is not None,
@@ -160,7 +162,7 @@ def _reconcile(root: Path, log: EmbeddedLog, last: dict[str, Any]) -> JobStatus:
         _age(since),
         last["frontier"],
         0,
-        rows_of(root, ORPHANS),
+        rows(RECONCILED) + rows(ORPHANS),
     )
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from pipelines.status import LakeStatus
 from pipelines.verify import Report
 
-TITLES = ("job", "running", "batch", "rows/s", "rows", "lag, events", "lag, s", "watermark", "state rows")
+TITLES = ("job", "running", "batch", "rows/s", "rows in its tables", "lag, events", "lag, s", "watermark", "state rows")
 
 
 def jobs(status: LakeStatus, *, title: str = "", told: str = "") -> Lines:
