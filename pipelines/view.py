@@ -93,9 +93,13 @@ def quality(frame: pd.DataFrame, title: str, name: str) -> Table:
 
 
 def beliefs(frame: pd.DataFrame, *, more: bool) -> Table:
-    """Outcomes as a table, a belief a row; `more` says that there are others. What is the same in every row is the title."""
+    """Outcomes as a table, a belief a row; `more` says that there are others. What is the same in every row is the title.
+
+    What no metric counts (a failed request, an item that was not on the slate) is dim.
+    """
     same = [str(frame[name].iloc[0]) for name in ("model", "label") if frame[name].nunique() == 1]
     told = ["UTC", f"{len(frame):,} beliefs", *(["there are more: --limit"] if more else [])]
+    told += ["dim rows count in no metric"] if not frame["judged"].all() else []
     table = Table(
         title=escape(" · ".join(same)), title_justify="left", caption=" · ".join(told), header_style="bold", box=SIMPLE
     )
@@ -109,7 +113,7 @@ def beliefs(frame: pd.DataFrame, *, more: bool) -> Table:
         times = [f"{row[name]:%Y-%m-%d %H:%M:%S}" for name in ("known_at", "served_at")]
         cells = [*who, belief, *times, str(row["version"]), _either(row["prediction"], row["prediction_text"]) or "-"]
         # escaped: brackets are markup to rich
-        table.add_row(*map(escape, cells))
+        table.add_row(*map(escape, cells), style=None if row["judged"] else "dim")
     return table
 
 

@@ -46,7 +46,7 @@ def entry(request: str, sign: int, minute: float, value: float | str | None, **c
     return OUTCOME_LEDGER.row(**{**plain, **known, **said, "sign": sign, "tenant": "default", **changed})
 
 
-OF_ITEM = {"unit": "item", "label": "kind", "policy": KIND.policy.hash}
+OF_ITEM = {"unit": "item", "label": "kind", "policy": KIND.policy.hash, "context": context(judged=False)}
 ANEW = {"policy": LATE_ANEW.policy.hash, "context": context(offset=12, prediction=1.0)}
 LEDGER = [
     *(entry("changed", 1, 1, 1.0), entry("changed", -1, 5, 1.0), entry("changed", 1, 5, 0.0)),
@@ -170,6 +170,11 @@ def test_the_command_prints_a_belief_a_row(command: Any) -> None:
     shown = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in printed.splitlines()]
     assert ["late", "changed", "0", "2026-03-01 12:05:00", "2026-03-01 12:00:00", "1", "1"] in shown
     assert any(line[:4] == ["kind", "of items", "j", "undecided"] for line in shown)
+
+
+def test_what_no_metric_counts_is_told(command: Any) -> None:
+    assert "dim rows count in no metric" in command("--label", "kind")[1]
+    assert "dim rows" not in command("--label", "late")[1]
 
 
 def test_the_command_says_when_there_are_more(command: Any) -> None:

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pipelines.definition import Definition, Policy
 from pipelines.gold.tables import OUTCOMES
 
-_CONTEXT = ("model", "version", "served_at", "prediction", "prediction_text", "score", "segments")
+_CONTEXT = ("model", "version", "served_at", "judged", "prediction", "prediction_text", "score", "segments")
 _BELIEF = (*OUTCOMES.key, "number", "text")
 
 

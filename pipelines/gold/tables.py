@@ -2,7 +2,7 @@
 
 from pyspark.sql.types import MapType
 
-from pipelines.contract import AMOUNT, DATE, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table
+from pipelines.contract import AMOUNT, BOOL, DATE, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table
 from pipelines.silver.tables import CONTEXT, SERVED_DATE
 
 RECORDED_AT = Column(
@@ -110,6 +110,7 @@ OUTCOMES = Table(
         Column("model", STRING, "The model that served."),
         Column("version", STRING, "Its version."),
         Column("served_at", TIMESTAMP, "When it served."),
+        Column("judged", BOOL, "Whether metrics count it: status ok, and the item (if any) was on the slate."),
         Column("prediction", DOUBLE, "The prediction, where it is a number.", nullable=True),
         Column("prediction_text", STRING, "The prediction, where it is a category.", nullable=True),
         Column("score", DOUBLE, "Score of the request, or of the item.", nullable=True),
