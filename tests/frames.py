@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.contract import Table
-from pipelines.silver.tables import CONTEXT
+from pipelines.silver.derived import CONTEXT
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

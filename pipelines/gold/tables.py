@@ -3,7 +3,8 @@
 from pyspark.sql.types import MapType
 
 from pipelines.contract import AMOUNT, BOOL, DATE, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table
-from pipelines.silver.tables import CONTEXT, SERVED_DATE
+from pipelines.silver.derived import CONTEXT
+from pipelines.silver.sent import SERVED_DATE
 
 RECORDED_AT = Column(
     "recorded_at", TIMESTAMP, "When the row was written. Audit only: no number depends on it.", skipping=True
