@@ -113,7 +113,7 @@ class Application:
         """Leave notes for `hindsight status`."""
         for group in self.groups:
             if group.query is not None:
-                status.note(self.root, group.name, group.query.lastProgress, group.written)
+                status.note(self.root, group.name, group.query.lastProgress)
 
     def settled(self, offset: int) -> bool:
         """Whether everything below a log offset has gone all the way."""
@@ -154,7 +154,7 @@ class Application:
 
         def process(batch: DataFrame, number: int) -> None:
             planned = checkpoint.planned_batch(group.checkpoint, number)
-            written = run_batch(
+            run_batch(
                 group.jobs,
                 batch,
                 lake=self.lake,
@@ -162,10 +162,6 @@ class Application:
                 mark=lambda table: Mark(f"{generation}:{group.name}:{table.name}", number),
                 covers={"query": group.name, "batch": number, "offsets": planned.offsets},
             )
-            for job, tables in written.items():
-                counts = group.written.setdefault(job, {})
-                for table, rows in tables.items():
-                    counts[table] = counts.get(table, 0) + rows
 
         streams = {name: self._stream(table) for name, table in group.jobs[0].streams.items()}
         first = group.jobs[0]

@@ -1,4 +1,4 @@
-"""The command `hindsight`: what can be asked, and how a mistake is told. What a command does is in `commands.py`."""
+"""The command `hindsight`: what can be asked, and how a mistake is told. What it does: `commands.py`, `questions.py`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
-from pipelines import commands
+from pipelines import commands, questions
 from pipelines.errors import HindsightError
 from pipelines.jobs import NAMES
 
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 DESCRIPTION = (
     "Hindsight, the feedback lakehouse: inference logs and late feedback become exact, revisable quality metrics."
 )
@@ -28,52 +30,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.set_defaults(run=None, json=False)
     known = top.add_subparsers(metavar="COMMAND", title="commands")
-    _demo(
-        _command(
-            known,
-            "demo",
-            commands.demo,
-            "judge a model of January on the real flights of 2013",
-            "hindsight demo --days 7",
-        )
-    )
-    _run(_command(known, "run", commands.run, "start the jobs, until Ctrl-C", "hindsight run --once"))
-    _command(known, "status", commands.status, "how every job stands", "hindsight status --json")
-    _metrics(
-        _command(
-            known,
-            "metrics",
-            commands.metrics,
-            "how good is it: metrics by window and segment, as of any time",
-            "hindsight metrics --model arrival_delay --label late --every '1 day' --by origin --plot auc.png",
-        )
-    )
-    _verify(
-        _command(
-            known, "verify", commands.verify, "compute everything again from the log, and compare", "hindsight verify"
-        )
-    )
-    _maintain(
-        _command(
-            known,
-            "maintain",
-            commands.maintain,
-            "compact small files, checkpoint table logs",
-            "hindsight maintain --dry-run",
-        )
-    )
-    _import(
-        _command(
-            known,
-            "import",
-            commands.import_,
-            "append files (NDJSON, CSV, Parquet, or - for stdin) to the log",
-            "hindsight import history.parquet --mapping conf/models/churn.import.toml --claimed --frontier",
-        )
-    )
-    _schema(_command(known, "schema", commands.schema, "the JSON Schema of an event", "hindsight schema inference"))
-    _model(_command(known, "model", commands.model, "model files", "hindsight model init churn --from predictions.csv"))
-    _command(known, "doctor", commands.doctor, "check Java, jars, ports, disk, leases", "hindsight doctor")
+    for add in (_demo, _run, _status, _metrics, _outcomes, _verify, _maintain, _import, _schema, _model, _doctor):
+        add(known)
     return top
 
 
@@ -96,9 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _command(
-    known: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: object, meaning: str, example: str
-) -> argparse.ArgumentParser:
+def _command(known: _Commands, name: str, run: object, meaning: str, example: str) -> argparse.ArgumentParser:
     command = known.add_parser(name, help=meaning, description=meaning, epilog=f"example: {example}")
     command.set_defaults(run=run)
     command.add_argument("--lake", type=Path, metavar="DIR", help="folder of the lake (settings: lake.path)")
@@ -107,7 +63,10 @@ def _command(
     return command
 
 
-def _demo(command: argparse.ArgumentParser) -> None:
+def _demo(known: _Commands) -> None:
+    command = _command(
+        known, "demo", commands.demo, "judge a model of January on the real flights of 2013", "hindsight demo --days 7"
+    )
     command.add_argument("--days", type=int, default=28, metavar="N", help="days of 2013 to replay, 1 to 351 (28)")
     command.add_argument(
         "--speed", type=_positive, metavar="X", help="pace, in times that of 2013 (as fast as possible)"
@@ -115,12 +74,20 @@ def _demo(command: argparse.ArgumentParser) -> None:
     command.add_argument("--keep", type=Path, metavar="DIR", help="lay the lake there (./demo)")
 
 
-def _run(command: argparse.ArgumentParser) -> None:
+def _run(known: _Commands) -> None:
+    command = _command(known, "run", commands.run, "start the jobs, until Ctrl-C", "hindsight run --once")
     command.add_argument("jobs", nargs="*", metavar="JOB", help=f"which jobs: {', '.join(NAMES)} (all)")
     command.add_argument("--once", action="store_true", help="process what is there and stop")
 
 
-def _metrics(command: argparse.ArgumentParser) -> None:
+def _metrics(known: _Commands) -> None:
+    command = _command(
+        known,
+        "metrics",
+        questions.metrics,
+        "how good is it: metrics by window and segment, as of any time",
+        "hindsight metrics --model arrival_delay --label late --every '1 day' --by origin --plot auc.png",
+    )
     command.add_argument("--model", help="one model (all)")
     command.add_argument("--label", help='one label (all); "" for the service itself')
     command.add_argument(
@@ -139,17 +106,49 @@ def _metrics(command: argparse.ArgumentParser) -> None:
     command.add_argument("--metric", action="append", default=[], metavar="NAME", help="which columns; again for more")
 
 
-def _verify(command: argparse.ArgumentParser) -> None:
+def _outcomes(known: _Commands) -> None:
+    command = _command(
+        known,
+        "outcomes",
+        questions.outcomes,
+        "what became of it: the current belief about each prediction, the newest first",
+        "hindsight outcomes --model arrival_delay --label late --request r-1",
+    )
+    command.add_argument("--model", help="one model (all)")
+    command.add_argument("--label", help="one label (all)")
+    command.add_argument("--request", metavar="ID", help="the beliefs about one request (all)")
+    command.add_argument("--as-of", type=instant, metavar="TIME", help="what could be known then (all that is known)")
+    command.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (50)")
+
+
+def _verify(known: _Commands) -> None:
+    command = _command(
+        known, "verify", commands.verify, "compute everything again from the log, and compare", "hindsight verify"
+    )
     command.add_argument(
         "--as-of", type=instant, action="append", metavar="TIME", help="compare as of then too; again for more"
     )
 
 
-def _maintain(command: argparse.ArgumentParser) -> None:
+def _maintain(known: _Commands) -> None:
+    command = _command(
+        known,
+        "maintain",
+        commands.maintain,
+        "compact small files, checkpoint table logs",
+        "hindsight maintain --dry-run",
+    )
     command.add_argument("--dry-run", action="store_true", help="say what would be done")
 
 
-def _import(command: argparse.ArgumentParser) -> None:
+def _import(known: _Commands) -> None:
+    command = _command(
+        known,
+        "import",
+        commands.import_,
+        "append files (NDJSON, CSV, Parquet, or - for stdin) to the log",
+        "hindsight import history.parquet --mapping conf/models/churn.import.toml --claimed --frontier",
+    )
     command.add_argument("files", nargs="+", metavar="FILE", help="files, or - for NDJSON on standard input")
     command.add_argument(
         "--mapping", type=Path, metavar="FILE", help="which columns are which fields: NAME.import.toml"
@@ -158,11 +157,15 @@ def _import(command: argparse.ArgumentParser) -> None:
     command.add_argument("--frontier", action="store_true", help="with --claimed: nothing older is to come")
 
 
-def _schema(command: argparse.ArgumentParser) -> None:
+def _schema(known: _Commands) -> None:
+    command = _command(known, "schema", commands.schema, "the JSON Schema of an event", "hindsight schema inference")
     command.add_argument("kind", choices=("inference", "feedback", "control"), help="kind of event")
 
 
-def _model(command: argparse.ArgumentParser) -> None:
+def _model(known: _Commands) -> None:
+    command = _command(
+        known, "model", commands.model, "model files", "hindsight model init churn --from predictions.csv"
+    )
     command.add_argument(
         "action", choices=("init",), help="init: write a model file and a mapping from a file of yours"
     )
@@ -170,6 +173,14 @@ def _model(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--from", dest="source", type=Path, required=True, metavar="FILE", help="CSV, Parquet or NDJSON"
     )
+
+
+def _status(known: _Commands) -> None:
+    _command(known, "status", commands.status, "how every job stands", "hindsight status --json")
+
+
+def _doctor(known: _Commands) -> None:
+    _command(known, "doctor", commands.doctor, "check Java, jars, ports, disk, leases", "hindsight doctor")
 
 
 def instant(text: str) -> datetime:
@@ -181,6 +192,12 @@ def instant(text: str) -> datetime:
             f"{text!r} is no time; expected ISO 8601, such as 2013-01-25T00:00Z"
         ) from error
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 2**31 - 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; expected a whole number above 0, such as 50")
+    return int(text)
 
 
 def _positive(text: str) -> float:

@@ -1,4 +1,7 @@
-"""What each command does: read the settings, call the one function that does it, print the answer as a table or as JSON."""
+"""What each command does: read the settings, call the one function that does it, print the answer as a table or as JSON.
+
+The commands that ask a lake are in `questions.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,50 +9,23 @@ import json
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from pipelines import leases, view
 from pipelines import settings as configuration
+from pipelines.console import answer, bar, out, told
 from pipelines.errors import StateError
 from pipelines.jobs import NAMES
 from pipelines.paths import log_path
 from pipelines.settings import Settings
-
-WIDTH = 132
-"""Columns of a line where no terminal says how many it has."""
-
-out = Console(width=None if sys.stdout.isatty() else WIDTH)
-told = Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
-
-HEADLINE = (
-    *(
-        "n",
-        "coverage",
-        "accuracy",
-        "precision",
-        "recall",
-        "f1",
-        "auc",
-        "brier",
-        "base_rate",
-        "mae",
-        "rmse",
-        "bias",
-        "r2",
-    ),
-    *("macro_f1", "throughput", "error_rate", "latency_ms_p50", "latency_ms_p95", "latency_ms_p99"),
-)
-"""The metrics that are shown where none are named, as far as they apply; --json has them all."""
 
 
 def demo(asked: Namespace) -> int:
@@ -98,44 +74,7 @@ def status(asked: Namespace) -> int:
     from pipelines.status import status as status_of
 
     found = status_of(_settings(asked).lake.path.resolve())
-    _answer(asked, found.to_dict(), lambda: view.jobs(found))
-    return 0
-
-
-def metrics(asked: Namespace) -> int:
-    import pandas as pd
-
-    from pipelines import charts, session
-    from pipelines.metrics import metrics as ask
-
-    settings = _settings(asked)
-    spark = session.build(settings, log=session.log_of(settings))
-    try:
-        frame: pd.DataFrame = ask(
-            spark,
-            lake=settings.lake.path.resolve(),
-            model=asked.model,
-            label=asked.label,
-            every=asked.every,
-            sliding=asked.sliding,
-            by=asked.by,
-            as_of=asked.as_of,
-            mature=asked.mature,
-            definition=asked.definition,
-            start=asked.start,
-            end=asked.end,
-        ).toPandas()
-    finally:
-        spark.stop()
-    wanted = asked.metric or [name for name in HEADLINE if name in frame and frame[name].notna().any()]
-    _answer(
-        asked,
-        lambda: json.loads(frame.to_json(orient="records", date_format="iso")),
-        lambda: charts.render(frame, wanted, intervals=bool(asked.metric)),
-    )
-    if asked.plot:
-        drawn = [name for name in asked.metric or ("auc", "coverage") if name in frame.columns]
-        told.print(f"drawn: {charts.draw(frame, asked.plot, metrics=drawn)}")
+    answer(asked, found.to_dict(), lambda: view.jobs(found))
     return 0
 
 
@@ -143,15 +82,15 @@ def verify(asked: Namespace) -> int:
     from pipelines.verify import verify as prove
 
     lake = _lake(asked)
-    with _bar() as bar:
-        task = bar.add_task("verify", total=1.0)
+    with bar() as shown:
+        task = shown.add_task("verify", total=1.0)
         report = prove(
-            lake, as_of=asked.as_of, progress=lambda step, share: bar.update(task, description=step, completed=share)
+            lake, as_of=asked.as_of, progress=lambda step, share: shown.update(task, description=step, completed=share)
         )
     if not asked.json:
         for difference in report.examples:
             out.print(difference.to_dict())
-    _answer(asked, report.to_dict(), lambda: view.proof(report))
+    answer(asked, report.to_dict(), lambda: view.proof(report))
     return 0 if report.ok else 1
 
 
@@ -167,7 +106,7 @@ def maintain(asked: Namespace) -> int:
         table.add_column(name, justify="left" if name == "table" else "right")
     for one in done:
         table.add_row(*(str(value) for value in asdict(one).values()))
-    _answer(asked, [asdict(one) for one in done], lambda: table)
+    answer(asked, [asdict(one) for one in done], lambda: table)
     return 0
 
 
@@ -179,13 +118,13 @@ def import_(asked: Namespace) -> int:
     lake = settings.lake.path.resolve()
     log = declared_log(settings)
     try:
-        with _bar() as bar:
+        with bar() as shown:
             tasks: dict[str, Any] = {}
 
             def tell(progress: Any) -> None:
                 if progress.file not in tasks:
-                    tasks[progress.file] = bar.add_task(Path(progress.file).name, total=progress.total)
-                bar.update(tasks[progress.file], completed=progress.done)
+                    tasks[progress.file] = shown.add_task(Path(progress.file).name, total=progress.total)
+                shown.update(tasks[progress.file], completed=progress.done)
 
             report = import_files(
                 [file if file == "-" else Path(file) for file in asked.files],
@@ -204,7 +143,7 @@ def import_(asked: Namespace) -> int:
         table.add_column(name, justify="left" if name == "file" else "right")
     for file in report.files:
         table.add_row(*(str(value) for value in asdict(file).values()))
-    _answer(asked, json.loads(json.dumps(asdict(report), default=str)), lambda: table)
+    answer(asked, json.loads(json.dumps(asdict(report), default=str)), lambda: table)
     return 0
 
 
@@ -220,7 +159,7 @@ def model(asked: Namespace) -> int:
 
     settings = _settings(asked)
     written = init_model(asked.name, asked.source, settings.conf)
-    _answer(asked, [str(path) for path in written], lambda: "\n".join(f"written: {path}" for path in written))
+    answer(asked, [str(path) for path in written], lambda: "\n".join(f"written: {path}" for path in written))
     return 0
 
 
@@ -233,7 +172,7 @@ def doctor(asked: Namespace) -> int:
         table.add_column(name)
     for check in done:
         table.add_row(check.name, "yes" if check.ok else "NO", check.found)
-    _answer(asked, [asdict(check) for check in done], lambda: table)
+    answer(asked, [asdict(check) for check in done], lambda: table)
     for check in done:
         if not check.ok and not asked.json:
             out.print(f"{check.name}: {check.advice}")
@@ -252,14 +191,6 @@ def _lake(asked: Namespace) -> Path:
     return lake
 
 
-def _answer(asked: Namespace, value: Any, shown: Callable[[], Any]) -> None:
-    """Print an answer: JSON on request, else what a person reads."""
-    if asked.json:
-        print(json.dumps(value() if callable(value) else value, indent=2))
-    else:
-        out.print(shown())
-
-
 @contextmanager
 def _stoppable() -> Iterator[Event]:
     """An event that Ctrl-C or a polite kill sets, so that the end is orderly."""
@@ -270,9 +201,3 @@ def _stoppable() -> Iterator[Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=told
-    )

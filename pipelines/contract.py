@@ -116,6 +116,11 @@ class Table:
         return self.name.partition(".")[2]
 
     @property
+    def folder(self) -> str:
+        """Where its files lie under the folder of a lake: layer/noun."""
+        return self.name.replace(".", "/")
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 

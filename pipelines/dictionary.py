@@ -14,11 +14,12 @@ from pipelines.silver.reasons import REASONS
 FILE = Path(__file__).resolve().parent.parent / "data" / "README.md"
 START, END = "<!-- generated: the tables -->", "<!-- end of the generated part -->"
 TABLES = (*bronze_tables.TABLES, *silver_tables.TABLES, *gold_tables.TABLES)
+VIEWS = gold_tables.VIEWS
 
 
 def dictionary() -> str:
-    """Every table with its columns, and every reason code, as Markdown."""
-    tables = "\n".join(_table(table) for table in TABLES)
+    """Every table and view with its columns, and every reason code, as Markdown."""
+    tables = "\n".join(_table(table) for table in (*TABLES, *VIEWS))
     reasons = "\n".join(f"| `{code}` | {_cell(meaning)} |" for code, meaning in REASONS.items())
     return (
         f"{tables}\n### Reason codes\n\nWhy a record is in `silver.quarantine`, in the order of the checks.\n\n"
@@ -34,7 +35,8 @@ def renew(text: str) -> str:
 
 
 def _table(table: Table) -> str:
-    facts = [f"Key: {_names(table.key)}."]
+    facts = ["A view: computed when it is asked for."] if table in VIEWS else []
+    facts.append(f"Key: {_names(table.key)}.")
     if table.partition_by:
         facts.append(f"Partitioned by {_names(table.partition_by)}.")
     if table.indexed:

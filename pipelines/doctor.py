@@ -30,12 +30,16 @@ _FIXED_PORTS = ("spark.driver.port", "spark.blockManager.port", "spark.ui.port")
 
 @dataclass(frozen=True)
 class Check:
-    """One check: `advice` says in a paragraph what to do, and is empty where all is well."""
+    """One check: `advice` says in a paragraph what to do, and is empty where all is well.
+
+    `code` is that of the error with which a start ends over what was found, where it looks for that itself.
+    """
 
     name: str
     ok: bool
     found: str
     advice: str = ""
+    code: str = ""
 
 
 def checks(settings: Settings) -> list[Check]:
@@ -75,18 +79,20 @@ def java(environ: Mapping[str, str]) -> Check:
         "macOS: brew install openjdk@17) and see that `java -version` shows it, or set JAVA_HOME to its folder."
     )
     if command is None:
-        return Check("Java", False, "no `java` on PATH or under JAVA_HOME", advice)
+        return Check("Java", False, "no `java` on PATH or under JAVA_HOME", advice, "java_missing")
     try:
         shown = subprocess.run(
             [command, "-version"], capture_output=True, text=True, check=False, timeout=30, env=dict(environ)
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Check("Java", False, f"{command} does not run: {error}", advice)
+        return Check("Java", False, f"{command} does not run: {error}", advice, "java_missing")
     version = re.search(r'version "(\d+)(?:\.(\d+))?', shown.stderr + shown.stdout)
     if version is None:
-        return Check("Java", False, f"{command} does not say its version", advice)
+        return Check("Java", False, f"{command} does not say its version", advice, "java_too_old")
     major = int(version[2] or 0) if version[1] == "1" else int(version[1])
-    return Check("Java", major >= 17, f"{major} ({command})", "" if major >= 17 else advice)
+    if major < 17:
+        return Check("Java", False, f"Java {major} ({command})", advice, "java_too_old")
+    return Check("Java", True, f"{major} ({command})")
 
 
 def requirements() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -19,11 +19,10 @@ from pipelines.settings import Settings
 
 @dataclass
 class Group:
-    """Jobs that run as one query, and what they have done since the start: rows written, by job and table."""
+    """Jobs that run as one query."""
 
     jobs: Chain
     checkpoint: Path
-    written: dict[str, dict[str, int]] = field(default_factory=dict)
     query: StreamingQuery | None = None
 
     @property

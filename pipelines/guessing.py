@@ -18,8 +18,9 @@ _GIVEN = (
     *("given_at", "labelled_at", "labeled_at", "label_time", "feedback_at", "feedback_time", "outcome_at"),
     *("outcome_time", "resolved_at", "reviewed_at"),
 )
-_SCORE = ("score", "probability", "proba", "prob", "confidence", "likelihood")
-_PREDICTION = ("prediction", "predicted", "pred", "y_pred", "yhat", "y_hat", "decision", "forecast", "estimate")
+# will_churn foretells: how likely it is, where it holds shares, else whether it is
+_SCORE = ("score", "probability", "proba", "prob", "confidence", "likelihood", "will")
+_PREDICTION = ("prediction", "predicted", "pred", "y_pred", "yhat", "y_hat", "decision", "forecast", "estimate", "will")
 _LABEL = (
     *("label", "target", "y_true", "actual", "outcome", "truth", "y", "converted", "conversion", "clicked", "click"),
     *(

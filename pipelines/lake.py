@@ -43,7 +43,7 @@ class Lake:
         self._writers: dict[tuple[str, str], DeltaTable] = {}
 
     def path(self, table: Table) -> Path:
-        return self.root.joinpath(*table.name.split("."))
+        return self.root / table.folder
 
     def exists(self, table: Table) -> bool:
         return (self.path(table) / "_delta_log").is_dir()

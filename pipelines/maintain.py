@@ -15,7 +15,6 @@ from deltalake.exceptions import CommitFailedError
 
 from pipelines import checksum, leases
 from pipelines.contract import Table
-from pipelines.paths import table_path
 from pipelines.settings import Maintain
 
 TRIES = 5
@@ -53,7 +52,7 @@ def maintain(
     done = []
     with nullcontext() if dry_run else _alone(root):
         for table in tables:
-            path = table_path(root, table)
+            path = root / table.folder
             if (path / "_delta_log").is_dir():
                 progress(table.name)
                 done.append(_one(path, table, settings, vacuum=vacuum, dry_run=dry_run))

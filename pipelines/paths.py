@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from pipelines.contract import Table
 from pipelines.job import Chain
 from pipelines.jobs import chains
 
@@ -19,11 +18,6 @@ def log_path(root: Path) -> Path:
 def checkpoints(root: Path) -> Path:
     """The folder of checkpoints, one per query."""
     return root / "_checkpoints"
-
-
-def table_path(root: Path, table: Table) -> Path:
-    """A table's folder."""
-    return root.joinpath(*table.name.split("."))
 
 
 def chains_of(folders: Iterable[Path]) -> Iterator[tuple[Path, Chain]]:

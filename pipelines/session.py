@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from pipelines.doctor import java
 from pipelines.errors import MachineError
 from pipelines.log.source import LogSource
 from pipelines.settings import Settings
@@ -25,7 +24,9 @@ def build(settings: Settings, *, app: str = "hindsight", log: Path | None = None
 
     Raises MachineError `java_missing`, `java_too_old` or `spark_failed`.
     """
-    _need_java()
+    found = java(os.environ)
+    if not found.ok:
+        raise MachineError(found.code, f"{found.found}. {found.advice}")
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     spark = settings.spark
@@ -96,21 +97,3 @@ def _stderr_to(log: Path | None) -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(file)
-
-
-def _need_java() -> None:
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=f"{home}/bin" if home else None) or shutil.which("java")
-    if java is None:
-        raise MachineError(
-            "java_missing",
-            "no `java` was found on PATH or under JAVA_HOME; Spark needs Java 17 or newer. Install a JDK (on Debian: "
-            "apt install openjdk-17-jre-headless; on macOS: brew install openjdk@17) and start again.",
-        )
-    shown = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    version = next((word.strip('"') for word in shown.split() if word[:1] == '"'), "")
-    if not version or int(version.split(".")[0]) < 17:
-        raise MachineError(
-            "java_too_old",
-            f"{java} is version {version or 'unknown'}; Spark needs Java 17 or newer. Set JAVA_HOME to one.",
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,14 +31,10 @@ class Cut:
 
 
 def last(lake: Lake) -> dict[str, Any]:
-    """The newest row of gold.frontiers; zeros before the first."""
-    rows = (
-        lake.read(FRONTIERS)
-        .sort_by([("end_offset", "descending"), ("recorded_at", "descending")])
-        .slice(0, 1)
-        .to_pylist()
-    )
-    return rows[0] if rows else {"frontier": None, "end_offset": 0, "open_from": 0}
+    """The newest row of gold.frontiers; zeros before the first, and where there is no such table yet."""
+    rows = lake.read(FRONTIERS) if lake.exists(FRONTIERS) else FRONTIERS.arrow.empty_table()
+    newest = rows.sort_by([("end_offset", "descending"), ("recorded_at", "descending")]).slice(0, 1).to_pylist()
+    return newest[0] if newest else {"frontier": None, "end_offset": 0, "open_from": 0}
 
 
 def settle(lake: Lake, end: int) -> Cut:
@@ -67,11 +64,14 @@ def settle(lake: Lake, end: int) -> Cut:
         number = lake.open(FRONTIERS).version()
         covers = {"job": "reconcile", "query": "reconcile", "log_end": end}
         app = f"reconcile-{datetime.now(UTC).timestamp()}"
-        handed = routed.route(RECONCILED).append(RECONCILED, Mark(f"{app}:{RECONCILED.name}", number), covers)
-        routed.route(ORPHANS).append(ORPHANS, Mark(f"{app}:{ORPHANS.name}", number), covers)
+        found, missed = routed.route(RECONCILED), routed.route(ORPHANS)
+        handed = found.append(RECONCILED, Mark(f"{app}:{RECONCILED.name}", number), covers)
+        missed.append(ORPHANS, Mark(f"{app}:{ORPHANS.name}", number), covers)
+        settled = [labelled["feedback_id"], orphans["feedback_id"]]
+        settled += [rows.column("feedback_id") for rows in (found, missed)]
     finally:
         routed.release()
-    return Cut(end, _open_from(lake, feedback, before, end), handed)
+    return Cut(end, max(int(before["open_from"]), _open_from(feedback, settled, end)), handed)
 
 
 def record(lake: Lake, cut: Cut) -> datetime | None:
@@ -121,19 +121,9 @@ def _below(rows: pa.Table, end: int) -> pa.Table:
     return rows.filter(pc.less(rows["offset"], end))
 
 
-def _open_from(lake: Lake, feedback: pa.Table, before: dict[str, Any], end: int) -> int:
-    """The lowest offset of feedback that is neither labelled nor orphaned: it still waits."""
-    requests = pc.unique(feedback["request_id"])
-    settled = pa.concat_arrays(
-        [
-            pa.array(column.to_pylist(), pa.string())
-            for column in (
-                lake.lookup(LABELLED, requests)["feedback_id"],
-                lake.lookup(RECONCILED, feedback["feedback_id"])["feedback_id"],
-                lake.lookup(ORPHANS, requests)["feedback_id"],
-            )
-        ]
-    )
-    waiting = feedback.filter(pc.invert(pc.is_in(feedback["feedback_id"], value_set=settled)))
+def _open_from(feedback: pa.Table, settled: Iterable[pa.ChunkedArray], end: int) -> int:
+    """The lowest offset of feedback that is neither labelled nor orphaned: it still waits. `end` where none does."""
+    ids = pa.chunked_array([chunk for column in settled for chunk in column.chunks], pa.string())
+    waiting = feedback.filter(pc.invert(pc.is_in(feedback["feedback_id"], value_set=ids)))
     lowest: int | None = pc.min(waiting["offset"]).as_py()
-    return max(int(before["open_from"]), end if lowest is None else min(lowest, end))
+    return end if lowest is None else min(lowest, end)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from pipelines import checkpoint, leases
+from pipelines import checkpoint, leases, settle
 from pipelines.contract import Table
 from pipelines.errors import StateError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.jobs import NAMES, RECONCILE
+from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
-from pipelines.paths import chains_of, log_path, table_path
-from pipelines.silver.tables import DUPLICATES, ORPHANS, QUARANTINE
+from pipelines.paths import chains_of, log_path
+from pipelines.silver.tables import DUPLICATES, ORPHANS, QUARANTINE, RECONCILED
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One job. Rates are rows a second over the last batch; lag is what waits in its source, and for how long it has waited.
+    """One job, under these names in --json too.
 
-    A job of a chain shares batch, rate, lag, watermark and state with its chain.
+    `batch`: the last that was committed. `rate`: rows a second over it. `lag_events`, `lag_seconds`: what waits in its source,
+    and for how long. `state_rows`: what its join keeps. A job of a chain shares all these and `watermark` with its chain.
+    `rows`: what the tables that it writes hold by now, whoever wrote it and when: `expose` and `tally` share one.
     """
 
     job: str
@@ -69,17 +73,18 @@ def status(root: Path) -> LakeStatus:
         raise StateError("no_lake", f"{root}: there is no lake here; `hindsight run` makes one, --lake names another")
     log = EmbeddedLog(log_path(root))
     try:
-        jobs = {status.job: status for status in _jobs(root, log)}
-        last = _last_frontier(root)
-        jobs[RECONCILE] = _reconcile(root, log, last)
+        rows = cache(partial(rows_of, root))
+        jobs = {status.job: status for status in _jobs(root, log, rows)}
+        last = settle.last(Lake(root))
+        jobs[RECONCILE] = _reconcile(root, log, last, rows)
         idle = [JobStatus(name, False, None, None, 0, 0.0, None, 0, 0) for name in NAMES if name not in jobs]
         ordered = sorted([*jobs.values(), *idle], key=lambda job: NAMES.index(job.job))
         return LakeStatus(
             root,
             log.end(),
-            last.get("frontier"),
+            last["frontier"],
             _net(root, QUARANTINE),
-            rows_of(root, DUPLICATES),
+            rows(DUPLICATES),
             _net(root, ORPHANS),
             tuple(ordered),
         )
@@ -89,7 +94,7 @@ def status(root: Path) -> LakeStatus:
 
 def rows_of(root: Path, table: Table) -> int:
     """Rows of a table, from its log."""
-    path = table_path(root, table)
+    path = root / table.folder
     if not (path / "_delta_log").is_dir():
         return 0
     actions = pa.table(DeltaTable(path).get_add_actions(flatten=True))
@@ -98,7 +103,7 @@ def rows_of(root: Path, table: Table) -> int:
 
 def _net(root: Path, table: Table) -> int:
     """Rows of a signed table that have not been taken back."""
-    path = table_path(root, table)
+    path = root / table.folder
     if not (path / "_delta_log").is_dir():
         return 0
     return int(pc.sum(DeltaTable(path).to_pyarrow_dataset().to_table(columns=["sign"])["sign"]).as_py() or 0)
@@ -109,14 +114,13 @@ def note_path(root: Path, query: str) -> Path:
     return root / "_jobs" / f"{query}.json"
 
 
-def note(root: Path, query: str, progress: dict[str, Any] | None, written: dict[str, dict[str, int]]) -> None:
-    """Leave a note for `status`: Spark's own progress of the last batch, and the rows written since the start."""
+def note(root: Path, query: str, progress: dict[str, Any] | None) -> None:
+    """Leave a note for `status`: Spark's own progress of the last batch."""
     path = note_path(root, query)
     path.parent.mkdir(parents=True, exist_ok=True)
     said = {
         "rate": (progress or {}).get("processedRowsPerSecond"),
         "state_rows": sum(operator.get("numRowsTotal", 0) for operator in (progress or {}).get("stateOperators", [])),
-        "written": written,
         "at": datetime.now(UTC).isoformat(),
     }
     scratch = path.with_suffix(".tmp")
@@ -124,14 +128,13 @@ def note(root: Path, query: str, progress: dict[str, Any] | None, written: dict[
     scratch.replace(path)
 
 
-def _jobs(root: Path, log: EmbeddedLog) -> Iterator[JobStatus]:
+def _jobs(root: Path, log: EmbeddedLog, rows: Callable[[Table], int]) -> Iterator[JobStatus]:
     folders = [folder for folder in sorted((root / "_checkpoints").glob("*")) if folder.is_dir()]
     for folder, chain in chains_of(folders):
         said = _note(root, folder.name)
         progress = checkpoint.committed(folder)
         events, seconds = _lag(root, log, progress, list(chain[0].streams.values()))
         for job in chain:
-            written = said.get("written", {}).get(job.name, {})
             yield JobStatus(
                 job.name,
                 leases.holder(root, job.name) is not None,
@@ -141,24 +144,25 @@ def _jobs(root: Path, log: EmbeddedLog) -> Iterator[JobStatus]:
                 seconds,
                 progress.watermark if progress else None,
                 said.get("state_rows", 0),
-                sum(written.values()),
+                sum(rows(table) for table in job.writes),
             )
 
 
-def _reconcile(root: Path, log: EmbeddedLog, last: dict[str, Any]) -> JobStatus:
-    end = int(last.get("end_offset") or 0)
+def _reconcile(root: Path, log: EmbeddedLog, last: dict[str, Any], rows: Callable[[Table], int]) -> JobStatus:
+    end = int(last["end_offset"])
     waiting = max(0, log.end() - end)
     since = log.appended_at(end) if waiting else None
+    reconciled = rows(FRONTIERS)
     return JobStatus(
         RECONCILE,
         leases.holder(root, RECONCILE) is not None,
-        rows_of(root, FRONTIERS) - 1 if last else None,
+        reconciled - 1 if reconciled else None,
         None,
         waiting,
         _age(since),
-        last.get("frontier"),
+        last["frontier"],
         0,
-        rows_of(root, ORPHANS),
+        rows(RECONCILED) + rows(ORPHANS),
     )
 
 
@@ -173,11 +177,11 @@ def _lag(
     reached = {o.get("reservoirId"): int(o["reservoirVersion"]) for o in progress.offsets if o} if progress else {}
     events, oldest = 0, None
     for table in sources:
-        if table is None or not (table_path(root, table) / "_delta_log").is_dir():
+        if table is None or not (root / table.folder / "_delta_log").is_dir():
             continue
-        delta = DeltaTable(table_path(root, table))
+        delta = DeltaTable(root / table.folder)
         for version in range(max(1, reached.get(str(delta.metadata().id), 0)), delta.version() + 1):
-            rows, at = _appended(table_path(root, table), version)
+            rows, at = _appended(root / table.folder, version)
             events += rows
             oldest = min(filter(None, [oldest, at]), default=None) if rows else oldest
     return events, _age(oldest)
@@ -208,11 +212,3 @@ def _note(root: Path, query: str) -> dict[str, Any]:
     except (FileNotFoundError, json.JSONDecodeError):
         said = {}
     return said
-
-
-def _last_frontier(root: Path) -> dict[str, Any]:
-    path = table_path(root, FRONTIERS)
-    if not (path / "_delta_log").is_dir():
-        return {}
-    rows = DeltaTable(path).to_pyarrow_table().sort_by([("end_offset", "descending")]).slice(0, 1).to_pylist()
-    return rows[0] if rows else {}

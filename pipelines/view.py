@@ -15,7 +15,7 @@ from rich.text import Text
 from pipelines.status import LakeStatus
 from pipelines.verify import Report
 
-TITLES = ("job", "running", "batch", "rows/s", "rows", "lag, events", "lag, s", "watermark", "state rows")
+TITLES = ("job", "running", "batch", "rows/s", "rows in its tables", "lag, events", "lag, s", "watermark", "state rows")
 
 
 def jobs(status: LakeStatus, *, title: str = "", told: str = "") -> Lines:
@@ -90,6 +90,36 @@ def quality(frame: pd.DataFrame, title: str, name: str) -> Table:
         ]
         table.add_row(*cells, style=None if row["final"] else "dim")
     return table
+
+
+def beliefs(frame: pd.DataFrame, *, more: bool) -> Table:
+    """Outcomes as a table, a belief a row; `more` says that there are others. What is the same in every row is the title.
+
+    What no metric counts (a failed request, an item that was not on the slate) is dim.
+    """
+    same = [str(frame[name].iloc[0]) for name in ("model", "label") if frame[name].nunique() == 1]
+    told = ["UTC", f"{len(frame):,} beliefs", *(["there are more: --limit"] if more else [])]
+    told += ["dim rows count in no metric"] if not frame["judged"].all() else []
+    table = Table(
+        title=escape(" · ".join(same)), title_justify="left", caption=" · ".join(told), header_style="bold", box=SIMPLE
+    )
+    split = [name for name in ("model", "label") if frame[name].nunique() > 1]
+    items = ["item"] if frame["item"].any() else []
+    for name in (*split, "request", *items, "belief", "known at", "served at", "version", "prediction"):
+        table.add_column(name, overflow="fold")
+    for row in frame.to_dict("records"):
+        who = [str(row[name]) for name in (*split, "unit_id", *items)]
+        belief = _either(row["number"], row["text"]) or "undecided"
+        times = [f"{row[name]:%Y-%m-%d %H:%M:%S}" for name in ("known_at", "served_at")]
+        cells = [*who, belief, *times, str(row["version"]), _either(row["prediction"], row["prediction_text"]) or "-"]
+        # escaped: brackets are markup to rich
+        table.add_row(*map(escape, cells), style=None if row["judged"] else "dim")
+    return table
+
+
+def _either(number: Any, text: Any) -> str:
+    """The number or the category, whichever is there."""
+    return "" if pd.isna(number) and pd.isna(text) else f"{number:.6g}" if pd.isna(text) else str(text)
 
 
 def _share(value: Any, form: str = ".3f") -> str:

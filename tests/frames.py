@@ -11,8 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
 from pipelines.definition import Definition
+from pipelines.silver.derived import CONTEXT
 from pipelines.silver.parse import parse
-from pipelines.silver.tables import CONTEXT
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import doctor
+from pipelines import doctor, session
 from pipelines.doctor import Check
+from pipelines.errors import MachineError
 from pipelines.settings import PACKAGED, load
 
 PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
@@ -63,6 +64,18 @@ def test_a_missing_java_gets_a_paragraph_that_says_what_to_install(tmp_path: Pat
 )
 def test_java_must_be_17_or_newer(tmp_path: Path, says: str, fine: bool) -> None:
     assert fails(doctor.java(java_home(tmp_path, says))) is not fine
+
+
+@pytest.mark.parametrize(("says", "code"), [("", "java_missing"), ('openjdk version "11.0.20"', "java_too_old")])
+def test_a_session_is_not_started_without_its_java(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, code: str
+) -> None:
+    environ = java_home(tmp_path, says) if says else {"JAVA_HOME": "", "PATH": str(tmp_path)}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(MachineError, match="Install a JDK") as refused:
+        session.build(load(PACKAGED, lake_path=tmp_path))
+    assert refused.value.code == code
 
 
 def test_a_java_that_does_not_run_is_reported(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from pipelines.app import TABLES, Application
 from pipelines.gold.tables import FRONTIERS, STATISTICS
 from pipelines.lake import Lake, Mark
 from pipelines.maintain import maintain
-from pipelines.paths import table_path
 from pipelines.settings import Settings
 from pipelines.silver.tables import INFERENCES
 from tests import generator, lakes
@@ -60,7 +59,7 @@ def kept(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Setti
 def test_a_stream_goes_on_while_its_tables_are_compacted(kept: Settings) -> None:
     lakes.proven(kept.lake.path)
     for table in (STATISTICS, INFERENCES):
-        path = table_path(kept.lake.path, table)
+        path = kept.lake.path / table.folder
         newest_first = [commit["operation"] for commit in DeltaTable(path).history()]
         oldest = len(newest_first) - 1 - newest_first[::-1].index("OPTIMIZE")
         assert "WRITE" in newest_first[:oldest], "no stream wrote after a compaction"
@@ -73,9 +72,9 @@ def test_compaction_changes_no_row_and_no_stream_sees_it(
     root = kept.lake.path
     lakes.run(kept, spark, [[]])
     before = {table.name: lakes.net(root, table) for table in TABLES if table.noun != "frontiers"}
-    files = DeltaTable(table_path(root, STATISTICS)).file_uris()
+    files = DeltaTable(root / STATISTICS.folder).file_uris()
     keep(kept)
-    assert len(DeltaTable(table_path(root, STATISTICS)).file_uris()) <= len(files)
+    assert len(DeltaTable(root / STATISTICS.folder).file_uris()) <= len(files)
     counted = lakes.count(root)
     lakes.run(kept, spark, [[]])
     assert lakes.count(root) == counted

@@ -116,7 +116,7 @@ def kinds() -> Iterator[dict[str, Any]]:
 
 
 def write(lake: Path, table: Table, rows: list[dict[str, Any]]) -> None:
-    write_deltalake(lake.joinpath(*table.name.split(".")), table.frame(rows), partition_by=list(table.partition_by))
+    write_deltalake(lake / table.folder, table.frame(rows), partition_by=list(table.partition_by))
 
 
 def declare(definition: Definition, offset: int) -> dict[str, Any]:

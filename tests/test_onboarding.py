@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,38 @@ def test_a_file_of_labels_alone_gives_feedback_alone(tmp_path: Path, conf: Path)
     assert [row["kind"] for row in found] == ["feedback"] * 9 + ["control"]
     assert found[1]["feedback"]["value"] == 1
     assert found[1]["feedback"]["rater"] == "anna"
+
+
+@pytest.mark.parametrize(
+    ("foretold", "came", "said"),
+    [
+        ([0, 1], [1, 0], ("prediction", 1)),
+        ([0.1, 0.7, 0.2], [1, 0], ("score", 0.7)),
+        (["no", "yes"], ["yes", "no"], ("prediction_text", "yes")),
+    ],
+    ids=str,
+)
+def test_what_will_be_is_the_prediction_and_not_the_label(
+    tmp_path: Path, conf: Path, foretold: list[Any], came: list[Any], said: tuple[str, Any]
+) -> None:
+    times = [(T0 + timedelta(hours=i)).isoformat() for i in range(10)]
+    rows = [f"c{i},{times[i]},{foretold[i % len(foretold)]},{came[i % 2]},{times[i + 1]}" for i in range(9)]
+    file = csv(tmp_path, "id,scored_at,will_churn,churn,churn_at", rows)
+    model, mapping = init_model("churn", file, conf)
+    assert load_model(model)[1].label == "churn"
+    found = imported(tmp_path, file, model, mapping)
+    assert {row["reason"] for row in found if "reason" in row} == set()
+    assert Counter(row["kind"] for row in found) == {"inference": 9, "feedback": 9, "control": 1}
+    (second,) = [row["inference"] for row in found if row["kind"] == "inference" and row["event_id"] == "c1"]
+    assert (second[said[0]], second["request_id"]) == (said[1], "c1")
+
+
+@pytest.mark.parametrize("name", ["goodwill", "willing"])
+def test_will_is_a_word_of_its_own(tmp_path: Path, conf: Path, name: str) -> None:
+    rows = [f"c{i},{(T0 + timedelta(hours=i)).isoformat()},{i % 2}" for i in range(9)]
+    with pytest.raises(InputError) as caught:
+        init_model("x", csv(tmp_path, f"id,scored_at,{name}", rows), conf)
+    assert caught.value.code == "nothing_recognised"
 
 
 def test_a_number_to_forecast_is_a_number_label(tmp_path: Path, conf: Path) -> None:

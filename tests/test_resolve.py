@@ -6,13 +6,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
 
 from pipelines.definition import Definition, Policy
-from pipelines.gold.resolve import outcomes, resolve
+from pipelines.gold.resolve import resolve
 from pipelines.gold.tables import OUTCOME_LEDGER
 from pipelines.silver.tables import LABELLED
-from tests.frames import at, context, frame, rows
+from tests.frames import at, context
 
 LATEST = Policy("number", "request", "latest", 3600)
 MEAN = Policy("number", "request", "mean", 7200)
@@ -170,9 +169,3 @@ def test_the_same_value_at_another_time_is_another_entry() -> None:
         ("mean", 1.0, 2): 1,
         ("mean", 1.0, 5): -1,
     }
-
-
-def test_the_view_of_outcomes_nets_the_ledger(spark: SparkSession, whole: list[dict[str, Any]]) -> None:
-    found = rows(outcomes(frame(spark, OUTCOME_LEDGER, whole)))
-    assert {(row["policy"], row["number"]) for row in found} == {(LATEST.hash, 7.0), (MEAN.hash, 7.0)}
-    assert len(found) == 2

@@ -45,8 +45,6 @@ ACTIONS = {
 }
 CHANCE = {"now", "utcnow", "today", "time", "uuid1", "uuid4", "uuid", "rand", "randn", "random", "current_timestamp"}
 MOST_LINES, MOST_IN_A_FUNCTION = 300, 60
-MOST_IN_A_LIST_OF_NOUNS = 400
-"""A layer's tables.py is read as a list, and holds no logic."""
 
 
 def name_of(path: Path) -> str:
@@ -95,8 +93,7 @@ def test_imports_go_round_in_no_circle() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_modules_and_functions_are_small(path: Path) -> None:
-    most = MOST_IN_A_LIST_OF_NOUNS if path.stem == "tables" else MOST_LINES
-    assert len(path.read_text().splitlines()) <= most
+    assert len(path.read_text().splitlines()) <= MOST_LINES
     functions = [node for node in ast.walk(TREES[path]) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     assert not {f.name: size for f in functions if (size := (f.end_lineno or 0) - f.lineno + 1) > MOST_IN_A_FUNCTION}
 

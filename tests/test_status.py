@@ -13,7 +13,7 @@ from pipelines.jobs import NAMES, RECONCILE
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.paths import log_path
-from pipelines.silver.tables import FEEDBACK, QUARANTINE, TABLES
+from pipelines.silver.tables import FEEDBACK, INFERENCES, QUARANTINE, TABLES
 from pipelines.status import JobStatus, LakeStatus, note, note_path, rows_of, status
 from tests.frames import at
 
@@ -82,18 +82,29 @@ def test_a_chain_that_keeps_up_has_no_lag(lake: Lake) -> None:
     assert (found.batch, found.lag_events, found.lag_seconds) == (3, 0, 0.0)
 
 
-def test_a_note_says_what_a_job_has_written(lake: Lake) -> None:
+def test_rows_are_those_of_the_tables_that_a_job_writes(lake: Lake) -> None:
+    checkpoint(lake, FIRST, 0, {"offset": 10})
+    for batch in range(2):
+        rows = FEEDBACK.frame([FEEDBACK.row(feedback_id=f"{batch}-{i}") for i in range(2)])
+        lake.append(FEEDBACK, rows, Mark("a", batch), {})
+    lake.append(INFERENCES, INFERENCES.frame([INFERENCES.row()]), Mark("a", 0), {})
+    lake.open(FEEDBACK).optimize.compact()
+    found = status(lake.root)
+    assert (job(found, "refine").rows, job(found, "land").rows) == (5, 0)
+
+
+def test_a_note_says_how_fast_a_query_is_and_what_it_keeps(lake: Lake) -> None:
     checkpoint(lake, FIRST, 0, {"offset": 10})
     progress = {"processedRowsPerSecond": 12.5, "stateOperators": [{"numRowsTotal": 3}, {"numRowsTotal": 4}]}
-    note(lake.root, FIRST, progress, {"refine": {"silver.feedback": 5, "silver.inferences": 2}})
+    note(lake.root, FIRST, progress)
     found = job(status(lake.root), "refine")
-    assert (found.rows, found.rate, found.state_rows) == (7, 12.5, 7)
+    assert (found.rate, found.state_rows) == (12.5, 7)
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}"])
 def test_a_damaged_note_costs_the_note_only(lake: Lake, text: str) -> None:
     checkpoint(lake, FIRST, 0, {"offset": 10})
-    note(lake.root, FIRST, None, {})
+    note(lake.root, FIRST, None)
     note_path(lake.root, FIRST).write_text(text)
     assert job(status(lake.root), "land").rate is None
 

@@ -105,7 +105,7 @@ def cell(row: dict[str, Any]) -> dict[str, Any]:
 
 def write_lake(lake: Path, rows: Rows) -> None:
     for table, held in rows.items():
-        path = lake.joinpath(*table.name.split("."))
+        path = lake / table.folder
         for half in (held[::2], held[1::2]):
             if half:
                 write_deltalake(str(path), table.frame(half), partition_by=list(table.partition_by), mode="append")

@@ -8,8 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from pipelines.definition import Definition, Policy
 from pipelines.gold.policy import Vote, sequence
@@ -118,10 +116,3 @@ def _entries(rows: pa.Table, found: list[tuple[int, str, int, Any, int, int]]) -
     }
     schema = OUTCOME_LEDGER.computed
     return pa.table([made[name] if name in made else taken[name] for name in schema.names], schema=schema)
-
-
-def outcomes(ledger: DataFrame) -> DataFrame:
-    """The view gold.outcomes: current beliefs, one row per key and policy; entries that were taken back are gone."""
-    key = [*_KEY, "policy"]
-    net = ledger.groupBy(*key, "number", "text").agg(F.sum("sign").alias("live"), F.max("known_at").alias("known_at"))
-    return net.where(F.col("live") != 0).drop("live")

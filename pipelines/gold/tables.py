@@ -1,7 +1,10 @@
 """What is believed, and what it adds up to. Nothing here is ever overwritten."""
 
-from pipelines.contract import AMOUNT, DATE, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table
-from pipelines.silver.tables import CONTEXT, SERVED_DATE
+from pyspark.sql.types import MapType
+
+from pipelines.contract import AMOUNT, BOOL, DATE, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table
+from pipelines.silver.derived import CONTEXT
+from pipelines.silver.sent import SERVED_DATE
 
 RECORDED_AT = Column(
     "recorded_at", TIMESTAMP, "When the row was written. Audit only: no number depends on it.", skipping=True
@@ -96,3 +99,26 @@ FRONTIERS = Table(
 )
 
 TABLES = (OUTCOME_LEDGER, STATISTICS, FRONTIERS)
+
+_STATED = {column.name: column for column in OUTCOME_LEDGER.columns}
+OUTCOMES = Table(
+    "gold.outcomes",
+    "One current belief about the outcome of one unit under one label policy: the entries of gold.outcome_ledger, netted.",
+    (
+        *(_STATED[name] for name in ("tenant", "unit", "unit_id", "item", "label", "policy", "number", "text")),
+        Column("known_at", TIMESTAMP, "Since when this is believed: when it could be known."),
+        _STATED["matures_at"],
+        Column("model", STRING, "The model that served."),
+        Column("version", STRING, "Its version."),
+        Column("served_at", TIMESTAMP, "When it served."),
+        Column("judged", BOOL, "Whether metrics count it: status ok, and the item (if any) was on the slate."),
+        Column("prediction", DOUBLE, "The prediction, where it is a number.", nullable=True),
+        Column("prediction_text", STRING, "The prediction, where it is a category.", nullable=True),
+        Column("score", DOUBLE, "Score of the request, or of the item.", nullable=True),
+        Column("segments", MapType(STRING, STRING), "Declared segment fields.", nullable=True),
+    ),
+    key=("tenant", "unit", "unit_id", "item", "label", "policy"),
+)
+
+VIEWS = (OUTCOMES,)
+"""Computed when they are asked for; no folder holds them."""

@@ -8,7 +8,7 @@ from pyspark.sql import Column as Expression
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.silver.tables import CONTEXT, LABELLED
+from pipelines.silver.derived import CONTEXT, LABELLED
 
 AHEAD = timedelta(minutes=10)
 """How long before its inference a feedback may seem to be given: both clocks' skew."""

@@ -9,18 +9,11 @@ import numpy as np
 
 from pipelines.gold.metrics import interval
 from pipelines.gold.metrics.declaration import Counts, Interval, Metric, Sums, Value, ratio
+from pipelines.gold.metrics.proportion import proportion
 
 CALIBRATION_GROUPS = 10
 _CONFUSION = ("tp", "fp", "fn", "tn")
 _SCORES = ("score.positive", "score.negative")
-
-
-def _right(sums: Sums) -> Fraction:
-    return sums.total("tp") + sums.total("tn")
-
-
-def _predicted(sums: Sums) -> Fraction:
-    return _right(sums) + sums.total("fp") + sums.total("fn")
 
 
 def _called(sums: Sums) -> Fraction:
@@ -105,32 +98,29 @@ def _brier(sums: Sums) -> Value:
 
 
 METRICS = (
-    Metric(
+    proportion(
         "accuracy",
         "binary",
-        needs=_CONFUSION,
-        value=lambda sums: ratio(_right(sums), _predicted(sums)),
-        interval=lambda sums: interval.wilson(_right(sums), _predicted(sums)),
+        hits=("tp", "tn"),
+        of=_CONFUSION,
         better="higher",
-        meaning="Share of predictions that were right, 0 to 1, among those whose outcome is decided. Interval: Wilson.",
+        meaning="Share of predictions that were right, 0 to 1, among those whose outcome is decided.",
     ),
-    Metric(
+    proportion(
         "precision",
         "binary",
-        needs=("tp", "fp"),
-        value=lambda sums: ratio(sums.total("tp"), _called(sums)),
-        interval=lambda sums: interval.wilson(sums.total("tp"), _called(sums)),
+        hits=("tp",),
+        of=("tp", "fp"),
         better="higher",
-        meaning="Share of what was predicted positive that was, 0 to 1; null where nothing was. Interval: Wilson.",
+        meaning="Share of what was predicted positive that was, 0 to 1; null where nothing was.",
     ),
-    Metric(
+    proportion(
         "recall",
         "binary",
-        needs=("tp", "fn"),
-        value=lambda sums: ratio(sums.total("tp"), _actual(sums)),
-        interval=lambda sums: interval.wilson(sums.total("tp"), _actual(sums)),
+        hits=("tp",),
+        of=("tp", "fn"),
         better="higher",
-        meaning="Share of what was positive that was predicted so, 0 to 1; null where nothing was. Interval: Wilson.",
+        meaning="Share of what was positive that was predicted so, 0 to 1; null where nothing was.",
     ),
     Metric(
         "f1",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.gold.metrics import interval
 from pipelines.gold.metrics.declaration import Metric, Sums, Value, ratio
+from pipelines.gold.metrics.proportion import proportion
 
 
 def _macro_f1(sums: Sums) -> Value:
@@ -19,36 +19,32 @@ def _f1(sums: Sums) -> Value:
 
 
 METRICS = (
-    Metric(
+    proportion(
         "accuracy",
         "category",
-        needs=("correct", "judged"),
-        value=lambda sums: ratio(sums.total("correct"), sums.total("judged")),
-        interval=lambda sums: interval.wilson(sums.total("correct"), sums.total("judged")),
+        hits=("correct",),
+        of=("judged",),
         better="higher",
-        meaning="Share of predictions that named the right class, 0 to 1. Interval: Wilson.",
+        meaning="Share of predictions that named the right class, 0 to 1.",
     ),
-    Metric(
+    proportion(
         "class_precision",
         "category",
         each="class",
-        needs=("class.correct", "class.actual", "class.predicted"),
-        value=lambda sums: ratio(sums.of_class("class.correct"), sums.of_class("class.predicted")),
-        interval=lambda sums: interval.wilson(sums.of_class("class.correct"), sums.of_class("class.predicted")),
+        hits=("class.correct",),
+        of=("class.predicted",),
         better="higher",
-        meaning="By class: share of what was predicted to be it that was, 0 to 1; null where nothing was. Interval: "
-        "Wilson.",
+        meaning="By class: share of what was predicted to be it that was, 0 to 1; null where nothing was.",
     ),
-    Metric(
+    proportion(
         "class_recall",
         "category",
         each="class",
-        needs=("class.correct", "class.actual", "class.predicted"),
-        value=lambda sums: ratio(sums.of_class("class.correct"), sums.of_class("class.actual")),
-        interval=lambda sums: interval.wilson(sums.of_class("class.correct"), sums.of_class("class.actual")),
+        hits=("class.correct",),
+        of=("class.actual",),
         better="higher",
         meaning="By class: share of what was it that was predicted so, 0 to 1; a prediction that names no class "
-        "counts as a miss. Interval: Wilson.",
+        "counts as a miss.",
     ),
     Metric(
         "macro_f1",

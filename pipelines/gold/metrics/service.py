@@ -7,8 +7,8 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from pipelines.gold.expose import EDGES
-from pipelines.gold.metrics import interval
 from pipelines.gold.metrics.declaration import Metric, Sums, Value, ratio
+from pipelines.gold.metrics.proportion import proportion
 
 _HISTOGRAM = "exposed.{each}.histogram"
 _ANY = (-math.inf, math.inf)
@@ -56,14 +56,13 @@ METRICS = (
         bounds=(0.0, math.inf),
         meaning="Inferences per second over the whole window, failed ones included.",
     ),
-    Metric(
+    proportion(
         "error_rate",
         "service",
-        needs=("exposed.n", "exposed.errors"),
-        value=lambda sums: ratio(sums.total("exposed.errors"), _requests(sums)),
-        interval=lambda sums: interval.wilson(sums.total("exposed.errors"), _requests(sums)),
+        hits=("exposed.errors",),
+        of=("exposed.n", "exposed.errors"),
         better="lower",
-        meaning="Share of inferences whose status was not ok, 0 to 1. Interval: Wilson.",
+        meaning="Share of inferences whose status was not ok, 0 to 1.",
     ),
     _quantile_metric(50),
     _quantile_metric(95),

@@ -1,0 +1,33 @@
+"""What commands print on: answers on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+WIDTH = 132
+"""Columns of a line where no terminal says how many it has."""
+
+out = Console(width=None if sys.stdout.isatty() else WIDTH)
+told = Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH)
+
+
+def answer(asked: Namespace, value: Any, shown: Callable[[], Any]) -> None:
+    """Print an answer: JSON on request, else what a person reads."""
+    if asked.json:
+        print(json.dumps(value() if callable(value) else value, indent=2))
+    else:
+        out.print(shown())
+
+
+def bar() -> Progress:
+    """A progress bar on standard error."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=told
+    )

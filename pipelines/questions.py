@@ -1,0 +1,102 @@
+"""The commands that ask a lake: each opens a session, asks the function of the same name, and prints what it answers."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipelines import settings as configuration
+from pipelines import view
+from pipelines.console import answer, told
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import SparkSession
+
+HEADLINE = (
+    *(
+        "n",
+        "coverage",
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "auc",
+        "brier",
+        "base_rate",
+        "mae",
+        "rmse",
+        "bias",
+        "r2",
+    ),
+    *("macro_f1", "throughput", "error_rate", "latency_ms_p50", "latency_ms_p95", "latency_ms_p99"),
+)
+"""The metrics that are shown where none are named, as far as they apply; --json has them all."""
+
+
+def metrics(asked: Namespace) -> int:
+    from pipelines import charts
+    from pipelines.metrics import metrics as ask
+
+    with _session(asked) as (spark, lake):
+        frame: pd.DataFrame = ask(
+            spark,
+            lake=lake,
+            model=asked.model,
+            label=asked.label,
+            every=asked.every,
+            sliding=asked.sliding,
+            by=asked.by,
+            as_of=asked.as_of,
+            mature=asked.mature,
+            definition=asked.definition,
+            start=asked.start,
+            end=asked.end,
+        ).toPandas()
+    wanted = asked.metric or [name for name in HEADLINE if name in frame and frame[name].notna().any()]
+    answer(
+        asked,
+        lambda: _records(frame, "ms"),
+        lambda: charts.render(frame, wanted, intervals=bool(asked.metric)),
+    )
+    if asked.plot:
+        drawn = [name for name in asked.metric or ("auc", "coverage") if name in frame.columns]
+        told.print(f"drawn: {charts.draw(frame, asked.plot, metrics=drawn)}")
+    return 0
+
+
+def outcomes(asked: Namespace) -> int:
+    from pipelines.outcomes import outcomes as ask
+
+    with _session(asked) as (spark, lake):
+        found = ask(spark, lake=lake, model=asked.model, label=asked.label, request=asked.request, as_of=asked.as_of)
+        # one more than is shown tells whether there are more
+        frame: pd.DataFrame = found.limit(asked.limit + 1).toPandas()
+    shown, more = frame.head(asked.limit), len(frame) > asked.limit
+    answer(asked, lambda: _records(shown, "us"), lambda: view.beliefs(shown, more=more))
+    return 0
+
+
+def _records(frame: pd.DataFrame, precision: Literal["ms", "us"]) -> list[dict[str, Any]]:
+    """Rows as JSON says them; times in ISO 8601, with the Z that pandas takes off."""
+    in_utc = {name: frame[name].dt.tz_localize("UTC") for name in frame.select_dtypes("datetime")}
+    text = frame.assign(**in_utc).to_json(orient="records", date_format="iso", date_unit=precision)
+    records: list[dict[str, Any]] = json.loads(text)
+    return records
+
+
+@contextmanager
+def _session(asked: Namespace) -> Iterator[tuple[SparkSession, Path]]:
+    """A session, and the folder of the lake that is asked."""
+    from pipelines import session
+
+    settings = configuration.load(asked.conf, lake_path=asked.lake)
+    spark = session.build(settings, log=session.log_of(settings))
+    try:
+        yield spark, settings.lake.path.resolve()
+    finally:
+        spark.stop()
