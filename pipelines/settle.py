@@ -103,7 +103,7 @@ def _feedback(lake: Lake, before: dict[str, Any], end: int) -> pa.Table:
     offset = ds.field("offset")
     since, columns = before["open_from"], ["tenant", "feedback_id", "received_at"]
     recent = lake.read(FEEDBACK, columns, (offset >= since) & (offset < end))
-    labelled = lake.read(LABELLED, ["tenant", "feedback_id", "known_at"], offset >= since)
+    labelled = lake.read(LABELLED, ["tenant", "feedback_id", "known_at"], (offset >= since) & (offset < end))
     at = pc.index_in(_identity(recent), value_set=_identity(labelled))
     late = pc.greater(labelled["known_at"].take(at), pc.add(recent["received_at"], pa.scalar(ORPHAN_AFTER)))
     unsettled = recent.filter(pc.or_(pc.is_null(at), pc.fill_null(late, fill_value=False)))["feedback_id"]
