@@ -45,6 +45,7 @@ def build(settings: Settings, *, app: str = "hindsight", log: Path | None = None
         "spark.sql.streaming.checkpointFileManagerClass": _CHECKPOINTS,
         "spark.sql.streaming.stopTimeout": "20s",
         "spark.sql.streaming.multipleWatermarkPolicy": "max",
+        "spark.sql.streaming.maxBatchesToRetainInMemory": "1",
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
         "spark.sql.execution.arrow.pyspark.enabled": "true",

@@ -101,7 +101,7 @@ class Run:
     join_horizon: Annotated[
         timedelta, Setting("24 hours", PERIOD, "how long the join waits for the other side; reconcile finds the rest")
     ]
-    files_per_trigger: Annotated[int, Setting(8, COUNT, "the most files of a table that one micro-batch takes")]
+    files_per_trigger: Annotated[int, Setting(4, COUNT, "the most files of a table that one micro-batch takes")]
     status_every: Annotated[timedelta, Setting("1 second", PERIOD, "how often the live view is drawn")]
 
 

@@ -45,6 +45,7 @@ def event_type(kind: str, table: Table) -> type[Struct]:
         tag=kind,
         forbid_unknown_fields=True,
         omit_defaults=True,
+        gc=False,  # what JSON says has no cycles
     )
 
 
