@@ -98,7 +98,7 @@ class Application:
                 self._drain(progress)
                 return self._consumed(wait=False)
 
-            self._settle(hand_over)
+            self._settle(self._landed(), hand_over)
 
     def check(self) -> None:
         """Raise what has gone wrong in a query or in reconcile: StateError `job_failed`."""
@@ -200,17 +200,20 @@ class Application:
                 if time.monotonic() - ticked >= self.settings.run.frontier_every.total_seconds():
                     self.log.tick()
                     ticked = time.monotonic()
+                landed = self._landed()
                 if self._consumed(wait=True):
-                    self._settle(lambda: self._consumed(wait=True))
+                    self._settle(landed, lambda: self._consumed(wait=True))
                 maintain(self.root, TABLES, self.settings.maintain, vacuum=False)
                 self._stopping.wait(every)
         except Exception as error:
             if not self._stopping.is_set():
                 self._failure = error
 
-    def _settle(self, hand_over: Callable[[], bool]) -> None:
-        """Settle what has landed, slice by slice; `hand_over` lets the join's chain take what was found, and says whether it has."""
-        landed = self._landed()
+    def _settle(self, landed: int, hand_over: Callable[[], bool]) -> None:
+        """Settle what has landed below an offset and been consumed since, slice by slice.
+
+        `hand_over` lets the join's chain take what was found, and says whether it has.
+        """
         while (settled := settle.last(self.lake)["end_offset"]) < landed:
             cut = settle.settle(self.lake, min(landed, settled + settle.SLICE))
             if cut.handed and not hand_over():
