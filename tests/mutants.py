@@ -28,7 +28,7 @@ MUTANTS = (
     Mutant(
         "no dedup",
         "silver/refine.py",
-        ".when(repeats, _noun(DUPLICATES))",
+        "stands[list(repeats)] = False",
         "",
         _HOMES,
     ),
@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "silence forgotten",
         "gold/tally.py",
-        'sums.add(place, silent_from, "silent", terms(definition, shown, silence(definition)), -sign)',
+        'Known("silent", silent_from, silent, -sign)',
         "",
         _STATISTICS,
     ),
@@ -77,15 +77,15 @@ MUTANTS = (
     Mutant(
         "score buckets by float arithmetic",
         "gold/quality.py",
-        "int(shortest(score) * Decimal(buckets))",
+        "number * buckets // scale",
         "int(score * buckets)",
         "tests/test_agreement.py::test_a_score_on_an_edge_falls_into_the_bucket_that_its_decimal_says",
     ),
     Mutant(
         "a later conflict wins",
         "silver/refine.py",
-        'F.min("place").alias("first")',
-        'F.max("place").alias("first")',
+        "min(place, first.get(name, place))",
+        "max(place, first.get(name, place))",
         _STATISTICS,
     ),
     Mutant(
@@ -108,5 +108,12 @@ MUTANTS = (
         'return not _numbered(checkpoint / "offsets")',
         'return not any(_numbered(checkpoint / "offsets"))',
         "tests/test_crash.py::test_a_checkpoint_with_one_batch_is_not_new",
+    ),
+    Mutant(
+        "what was not consumed is settled",
+        "app.py",
+        "self._settle(landed, lambda",
+        "self._settle(self._landed(), lambda",
+        "tests/test_running.py::test_what_the_join_still_has_before_it_is_not_handed_over_to_it",
     ),
 )

@@ -1,0 +1,43 @@
+"""All jobs at once, fed while they run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from pipelines.app import Application
+from pipelines.lake import Lake
+from pipelines.silver.tables import DUPLICATES, FEEDBACK, INFERENCES, LABELLED, RECONCILED
+from tests import lakes
+from tests.bench.load import definitions
+from tests.bench.sender import Sender
+
+TICKS = 80
+PATIENCE = 90
+
+
+def test_what_the_join_still_has_before_it_is_not_handed_over_to_it(spark: SparkSession, tmp_path: Path) -> None:
+    settings = lakes.settings_for(tmp_path / "lake", run_reconcile_every="1 second", run_frontier_every="1 second")
+    sender = Sender(300)
+    with Application(settings, spark, given=definitions(tmp_path)) as app:
+        app.start()
+        for number in range(TICKS):
+            app.log.append(sender.tick(number))
+            app.check()
+            time.sleep(0.1)
+        until = time.monotonic() + PATIENCE
+        while not app.settled(app.log.end()) and time.monotonic() < until:
+            app.check()
+            time.sleep(0.2)
+    sent = sender.sent
+    lake = Lake(tmp_path / "lake")
+    rows = {table.noun: lake.read(table, []).num_rows for table in (INFERENCES, FEEDBACK, LABELLED, DUPLICATES)}
+    assert rows == {
+        "inferences": sent.inferences,
+        "feedback": sent.feedback,
+        "labelled": sent.feedback,
+        "duplicates": sent.repeated,
+    }
+    assert lake.read(RECONCILED, []).num_rows == 0
