@@ -99,7 +99,13 @@ class Run:
         timedelta, Setting("1 minute", PERIOD, "how often a running log states that everything before now is in it")
     ]
     join_horizon: Annotated[
-        timedelta, Setting("24 hours", PERIOD, "how long the join waits for the other side; reconcile finds the rest")
+        timedelta,
+        Setting(
+            "1 hour",
+            PERIOD,
+            "how long the join waits for the other side, at about 1 KB of heap per inference of that time; reconcile finds "
+            "the rest",
+        ),
     ]
     files_per_trigger: Annotated[int, Setting(4, COUNT, "the most files of a table that one micro-batch takes")]
     status_every: Annotated[timedelta, Setting("1 second", PERIOD, "how often the live view is drawn")]

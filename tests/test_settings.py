@@ -51,7 +51,7 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
     assert settings.log.batch_records == 100_000
     assert settings.spark.memory == 2 * 1024**3
     assert settings.run.trigger == timedelta(0)
-    assert settings.run.join_horizon == timedelta(hours=24)
+    assert settings.run.join_horizon == timedelta(hours=1)
     assert settings.maintain.target_file == 16 * 1024**2
     assert settings.models_path == tmp_path / "models"
 

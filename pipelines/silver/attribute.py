@@ -12,7 +12,7 @@ from pipelines.silver.derived import CONTEXT, LABELLED
 
 AHEAD = timedelta(minutes=10)
 """How long before its inference a feedback may seem to be given: both clocks' skew."""
-LATENESS = timedelta(hours=1)
+LATENESS = timedelta(minutes=10)
 """How far behind the newest event the watermark runs. What comes later still is found by `reconcile`."""
 
 _CARRIED = [field.name for field in CONTEXT.fields if field.name not in ("judged", "score")]
