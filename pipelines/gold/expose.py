@@ -26,7 +26,10 @@ def expose(inferences: pa.Table, *, definitions: Sequence[Definition]) -> pa.Tab
     Silence is posted for inferences with status ok, at maturity: max(served_at + attribution window, received_at).
     """
     found = [STATISTICS.computed.empty_table()]
+    models = set(pc.unique(inferences["model"]).to_pylist())
     for definition in definitions:
+        if definition.model not in models:
+            continue
         applies = pc.and_(
             pc.equal(inferences["model"], definition.model), pc.greater(inferences["offset"], definition.offset)
         )

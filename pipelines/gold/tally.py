@@ -23,10 +23,12 @@ def tally(entries: pa.Table, *, definitions: Sequence[Definition]) -> pa.Table:
     context = entries["context"]
     of = {name: pc.struct_field(context, name) for name in _OF_CONTEXT}
     rows = pa.table({**{name: entries[name] for name in _OF_ENTRY}, **of}).filter(pc.struct_field(context, "judged"))
+    there = {name: set(pc.unique(rows[name]).to_pylist()) for name in ("model", "label", "policy")}
     found = [STATISTICS.computed.empty_table()]
     for definition in definitions:
-        if definition.policy is not None:
-            named = {"model": definition.model, "label": definition.label, "policy": definition.policy.hash}
+        policy = definition.policy.hash if definition.policy else ""
+        named = {"model": definition.model, "label": definition.label, "policy": policy}
+        if all(value in there[name] for name, value in named.items()):
             applies = pc.greater(rows["offset"], definition.offset)
             for name, value in named.items():
                 applies = pc.and_(applies, pc.equal(rows[name], value))
