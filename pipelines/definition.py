@@ -22,6 +22,7 @@ WIDEST = 1e9
 """The range of a numeric label that declares none: plus and minus this, so that squares fit."""
 LONGEST = timedelta(days=3650)
 """The longest attribution window."""
+MOST_CUTS = 100
 OTHER, MISSING = "__other__", "__missing__"
 TAKEN = ("n", "items", "errors")
 """Names of service statistics, which no measure may have."""
@@ -156,7 +157,7 @@ class _PolicyBody(Struct, forbid_unknown_fields=True):
     resolve: Literal["latest", "first", "priority", "majority", "mean", "sum", "max", "any"]
     window: Annotated[int, Meta(gt=0, le=LONGEST // timedelta(seconds=1))]
     absent: Literal["missing", "negative"] | _Bound
-    roles: list[str]
+    roles: list[Annotated[str, Meta(min_length=1)]]
     cap: Annotated[int, Meta(ge=1)]
     low: _Bound | None
     high: _Bound | None
@@ -165,7 +166,7 @@ class _PolicyBody(Struct, forbid_unknown_fields=True):
 class _Body(Struct, forbid_unknown_fields=True):
     model: str
     label: str
-    cuts: list[list[str]]
+    cuts: Annotated[list[list[str]], Meta(max_length=MOST_CUTS)]
     grains: list[Literal["1 minute", "1 hour", "1 day"]]
     segments: dict[str, list[str]]
     policy: _PolicyBody | None

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from pipelines import checksum
 from pipelines.contract import Table
-from pipelines.errors import StateError
+from pipelines.errors import MachineError, StateError
 from pipelines.lookup import KeyIndex, read_files
 
 COMMITTERS = ("arrow", "spark")
@@ -49,23 +49,36 @@ class Lake:
         return (self.path(table) / "_delta_log").is_dir()
 
     def create(self, *tables: Table) -> None:
-        """Create the tables that are not there; all of them append-only, with minimum and maximum kept of no id."""
+        """Create the tables that are not there; all of them append-only, with minimum and maximum kept of no id.
+
+        Raises MachineError `lake_unwritable`.
+        """
         for table in tables:
             if not self.exists(table):
-                DeltaTable.create(
-                    self.path(table),
-                    table.arrow,
-                    mode="ignore",
-                    partition_by=list(table.partition_by),
-                    name=table.name.replace(".", "_"),
-                    description=table.meaning,
-                    configuration={
-                        "delta.appendOnly": "true",
-                        "delta.dataSkippingStatsColumns": ",".join(table.skipping),
-                        "delta.checkpointInterval": "1000000",
-                    },
-                )
-                checksum.write(self.path(table), 0)
+                try:
+                    self._create(table)
+                except Exception as error:
+                    raise MachineError(
+                        "lake_unwritable",
+                        f"{self.path(table)}: the table cannot be made ({error}). Is the lake's folder one that can be made and "
+                        "written to? Name another with --lake.",
+                    ) from error
+
+    def _create(self, table: Table) -> None:
+        DeltaTable.create(
+            self.path(table),
+            table.arrow,
+            mode="ignore",
+            partition_by=list(table.partition_by),
+            name=table.name.replace(".", "_"),
+            description=table.meaning,
+            configuration={
+                "delta.appendOnly": "true",
+                "delta.dataSkippingStatsColumns": ",".join(table.skipping),
+                "delta.checkpointInterval": "1000000",
+            },
+        )
+        checksum.write(self.path(table), 0)
 
     def open(self, table: Table) -> DeltaTable:
         """A fresh handle. Raises StateError `table_missing`."""

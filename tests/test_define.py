@@ -93,6 +93,12 @@ REFUSED: dict[str, tuple[dict[str, Any], Path, Any]] = {
     "a cap with a fraction": (BINARY, ("policy", "cap"), 1.0),
     "a role twice": (CATEGORY, ("policy", "roles"), ["user", "expert", "user"]),
     "roles that are no texts": (CATEGORY, ("policy", "roles"), [1]),
+    "a role without a name": (CATEGORY, ("policy", "roles"), ["", "user"]),
+    "more than 100 cuts": (
+        changed(BINARY, ("segments",), {f"s{i}": [] for i in range(101)}),
+        ("cuts",),
+        [[f"s{i}"] for i in range(101)],
+    ),
     "a grain twice": (BINARY, ("grains",), ["1 hour", "1 hour"]),
     "an unknown grain": (BINARY, ("grains",), ["1 week"]),
     "a cut twice": (BINARY, ("cuts",), [[], ["origin"], []]),

@@ -15,8 +15,9 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.app import TABLES
+from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
-from pipelines.errors import StateError
+from pipelines.errors import MachineError, StateError
 from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
 from pipelines.lake import COMMITTERS, Lake, Mark, data_version
 from pipelines.silver.tables import FEEDBACK, INFERENCES, ORPHANS
@@ -179,3 +180,11 @@ def test_the_data_version_passes_over_compaction(lake: Lake) -> None:
     DeltaTable(lake.path(FEEDBACK)).optimize.compact()
     assert lake.open(FEEDBACK).version() == 4
     assert data_version(lake.path(FEEDBACK)) == 3
+
+
+def test_a_lake_that_cannot_be_made_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MachineError) as raised:
+        Lake(tmp_path / "file").create(EVENTS)
+    assert raised.value.code == "lake_unwritable"
+    assert str(tmp_path / "file") in raised.value.message

@@ -196,8 +196,9 @@ BAD_FIELDS = {
     "a prediction that is true": inference(prediction=True),
     "an empty prediction": inference(prediction=""),
     "a prediction that is an array": inference(prediction=[1]),
-    "a number beyond 1e12": inference(prediction=1e13),
-    "a whole number beyond 1e12": inference(prediction=10**13),
+    "a prediction beyond 1e9": inference(prediction=1.1e9),
+    "a whole number beyond 1e9": inference(prediction=-(10**9) - 1),
+    "a number beyond 1e12": inference(measures={"latency_ms": 1e13}),
     "a whole number beyond 64 bits": inference(prediction=2**64),
     "a score above 1": inference(score=1.0000001),
     "a negative score": inference(score=-0.1),
@@ -581,6 +582,11 @@ def test_a_value_is_a_number_or_a_text_and_a_measure_is_exact() -> None:
     said = row(inference(prediction="late", measures={"latency_ms": 0.1234567895}))["inference"]
     assert (said["prediction"], said["prediction_text"]) == (None, "late")
     assert [(name, str(value)) for name, value in said["measures"]] == [("latency_ms", "0.123456790")]
+
+
+def test_minus_zero_is_zero() -> None:
+    assert str(row(feedback(value=-0.0))["feedback"]["value"]) == "0.0"
+    assert str(row(inference(prediction=-0.0))["inference"]["prediction"]) == "0.0"
 
 
 PLAIN = st.recursive(

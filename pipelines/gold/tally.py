@@ -32,7 +32,9 @@ def tally(entries: pa.Table, *, definitions: Sequence[Definition]) -> pa.Table:
             applies = pc.greater(rows["offset"], definition.offset)
             for name, value in named.items():
                 applies = pc.and_(applies, pc.equal(rows[name], value))
-            found.append(_both_sides(definition, rows.filter(applies)))
+            of_definition = rows.filter(applies)
+            if of_definition.num_rows:
+                found.append(_both_sides(definition, of_definition))
     return pa.concat_tables(found)
 
 

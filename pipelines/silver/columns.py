@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql.types import StructField, StructType
 
 from pipelines.contract import Table, arrow_type
@@ -48,7 +49,8 @@ def said(kind: str, events: Sequence[Any]) -> pa.StructArray:
 
 
 def _numbers(values: list[Any]) -> pa.Array:
-    return pa.array([None if isinstance(value, str) else value for value in values], pa.float64())
+    """Minus zero is zero: no belief may depend on which of two equal votes came first."""
+    return pc.add(pa.array([None if isinstance(value, str) else value for value in values], pa.float64()), 0.0)
 
 
 def _texts(values: list[Any]) -> pa.Array:

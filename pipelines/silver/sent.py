@@ -10,6 +10,7 @@ from pyspark.sql.types import ArrayType, MapType
 
 from pipelines.bronze.tables import POSITION, RECEIVED_DATE
 from pipelines.contract import AMOUNT, DATE, DOUBLE, INT, STRING, TIMESTAMP, Column, Table, struct
+from pipelines.definition import WIDEST
 
 LIMIT = 1e12
 """The greatest magnitude a number may have; a larger one would overflow the exact sums."""
@@ -18,6 +19,8 @@ Id = Annotated[str, Meta(min_length=1, max_length=256)]
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Text = Annotated[str, Meta(min_length=1, max_length=65_536)]
 Number = Annotated[float, Meta(ge=-LIMIT, le=LIMIT)]
+Prediction = Annotated[float, Meta(ge=-WIDEST, le=WIDEST)]
+"""As wide as a numeric label: the squares of errors are added up."""
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Propensity = Annotated[float, Meta(ge=1e-6, le=1.0)]
 Category = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -83,7 +86,7 @@ INFERENCES = Table(
             "status", STRING, "`ok`, or how it failed; anything else than ok has service statistics only.", wire=Name
         ),
         Column(
-            "prediction", DOUBLE, "The prediction, where it is a number.", nullable=True, wire=Number | Category | None
+            "prediction", DOUBLE, "The prediction, where it is a number.", nullable=True, wire=Prediction | Category | None
         ),
         Column("prediction_text", STRING, "The prediction, where it is a category.", nullable=True),
         Column("score", DOUBLE, "Score of the positive class, 0 to 1.", nullable=True, wire=Share | None),

@@ -44,8 +44,9 @@ def _places_problem(body: dict[str, Any]) -> str:
         return "a label without policy, or a policy without label"
     if _doubled(body["grains"]) or _doubled([repr(cut) for cut in body["cuts"]]):
         return "a grain or a cut stands twice"
-    if any(_doubled(cut) or any(name not in segments for name in cut) for cut in body["cuts"]):
-        return "a cut over a field that is not declared, or over one field twice"
+    amiss = any(_doubled(cut) or any(name not in segments for name in cut) for cut in body["cuts"])
+    if amiss or len(body["cuts"]) > 100:
+        return "a cut over a field that is not declared, or over one field twice, or more than 100 cuts"
     if "all" in segments or any(name in ("n", "items", "errors") for name in measures):
         return "a segment or a measure has a name that is in use"
     if not all(_FIELD.fullmatch(name) for name in [*segments, *measures]):
@@ -62,8 +63,8 @@ def _policy_problem(policy: dict[str, Any], textual: bool) -> str:
         return "silence about a category is no number"
     if policy["resolve"] in _NUMERIC and (kind == "category" or textual):
         return f"{policy['resolve']} of texts"
-    if _doubled(policy["roles"]):
-        return "a role stands twice"
+    if _doubled(policy["roles"]) or "" in policy["roles"]:
+        return "a role stands twice, or has no name"
     if (-WIDEST if low is None else low) >= (WIDEST if high is None else high):
         return "nothing lies between low and high"
     return ""

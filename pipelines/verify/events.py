@@ -27,7 +27,7 @@ from pipelines.verify.fields import (
 
 _ID, _NAME, _LONG, _CATEGORY = text(256), text(128), text(65_536), text(256)
 _NUMBER, _SHARE, _PROPENSITY = number(-1e12, 1e12), number(0.0, 1.0), number(1e-6, 1.0)
-_VALUE = either(_NUMBER, _CATEGORY)
+_VALUE, _PREDICTION = either(_NUMBER, _CATEGORY), either(number(-1e9, 1e9), _CATEGORY)
 _KIND = (True, text(16))
 
 _ITEM: Fields = {
@@ -44,7 +44,7 @@ _INFERENCE: Fields = {
     "version": (True, _NAME),
     "served_at": (True, time),
     "status": (True, _NAME),
-    "prediction": (False, _VALUE),
+    "prediction": (False, _PREDICTION),
     "score": (False, _SHARE),
     "scores": (False, mapping(_NAME, _SHARE)),
     "items": (False, listing(record(_ITEM))),

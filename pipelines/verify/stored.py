@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from pipelines.errors import StateError
+
 
 class Stored:
     """One table: its files with their partition values, as the Delta log names them; none where there is no table."""
@@ -18,7 +20,12 @@ class Stored:
         self.files: list[tuple[str, dict[str, Any]]] = []
         path = lake.joinpath(*name.split("."))
         if DeltaTable.is_deltatable(str(path)):
-            table = DeltaTable(str(path))
+            try:
+                table = DeltaTable(str(path))
+            except Exception as error:
+                raise StateError(
+                    "table_unreadable", f"{path}: the table cannot be read ({error}); nothing can be said of this lake."
+                ) from error
             parts = table.metadata().partition_columns
             named = ["path", *(f"partition.{part}" for part in parts)]
             actions = pa.table(table.get_add_actions(flatten=True)).select(named)
