@@ -35,7 +35,7 @@ def metric_path(found: MetricPath, limit: int) -> Group:
         else "THE STATISTICS ARE NOT WHAT THE ROWS BELOW THEM POST. `hindsight verify` says which side is wrong."
     )
     sums = _table(("definition", "basis", "statistic", "bucket", "amount", "posted"), right=("amount", "posted"))
-    for one in found.statistics[:limit]:
+    for one in sorted(found.statistics, key=lambda one: one.amount == one.posted)[:limit]:
         same = one.amount == one.posted
         cells = (one.definition, one.basis, one.statistic, one.bucket, _exact(one.amount), _exact(one.posted))
         sums.add_row(*map(escape, cells), style=None if same else "bold red")

@@ -108,10 +108,11 @@ def _of_rater(votes: Sequence[Vote], policy: Policy, served_at: Micros) -> dict[
         elif len(after) == len(before):
             fates[name] = Weighed(vote, "outside_window")
         before = after
-    kept = _last(before, policy)
-    for vote in before[: len(before) - len(kept)]:
-        fate = "superseded" if policy.cap == 1 else "capped"
-        fates[vote.feedback_id] = Weighed(vote, fate, kept[0].feedback_id, vote.value)
+    kept = {vote.feedback_id for vote in _last(before, policy)}
+    for number, vote in enumerate(before):
+        if vote.feedback_id not in kept:
+            later = next(other.feedback_id for other in before[number:] if other.feedback_id in kept)
+            fates[vote.feedback_id] = Weighed(vote, "superseded" if policy.cap == 1 else "capped", later, vote.value)
     return fates
 
 
