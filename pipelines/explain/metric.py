@@ -88,15 +88,12 @@ def metric(
     width = GRAINS[grain]
     start = _floored(cell, width)
     (chosen,) = newest(named(sources.definitions, model=model, label=label))
-    services = [one for one in sources.definitions if one.policy is None and one.model == model]
     held = dict(segment or {})
+    services = [one for one in sources.definitions if one.policy is None and one.model == model]
     asked = target(chosen, services, Windows(width, width), tuple(held))
     spots = [Spot(source, start, start + width, before, held, version) for source in asked.sources]
     stored = _stored(sources, spots, chosen)
-    if not stored:
-        raise _empty(sources, spots[0])
-    increments = [{**dict(zip(_SUMMED, key, strict=True)), "amount": amount} for key, amount in stored.items()]
-    values = evaluate(asked, sums_of(asked, increments, width=width, mature=mature))
+    values = _values(asked, stored, width, mature=mature)
     needed = _needed(asked, metric, values, mature=mature)
     postings = _postings(sources, spots, chosen, needed)
     statistics = _statistics(stored, postings, needed)
@@ -113,6 +110,12 @@ def metric(
     )
 
 
+def _values(asked: Target, stored: dict[Key, Decimal], width: timedelta, *, mature: bool) -> Row:
+    """Every metric over these sums."""
+    increments = [{**dict(zip(_SUMMED, key, strict=True)), "amount": amount} for key, amount in stored.items()]
+    return evaluate(asked, sums_of(asked, increments, width=width, mature=mature))
+
+
 def _known_before(sources: Sources, as_of: datetime | None) -> datetime:
     """The whole minute as of which is answered."""
     frontier = sources.frontier()
@@ -124,7 +127,7 @@ def _floored(at: datetime, width: timedelta) -> datetime:
 
 
 def _stored(sources: Sources, spots: list[Spot], chosen: Definition) -> dict[Key, Decimal]:
-    """What gold.statistics holds there, without zeros: of another definition only the exposures."""
+    """What gold.statistics holds there, without zeros: of another definition only the exposures. Raises InputError empty_cell."""
     found: dict[Key, Decimal] = {}
     for spot in spots:
         rows = sources.rows(STATISTICS, spot.of_statistics(), [*_SUMMED, "amount"]).to_pylist()
@@ -132,6 +135,8 @@ def _stored(sources: Sources, spots: list[Spot], chosen: Definition) -> dict[Key
             if spot.source.definition == chosen.hash or row["statistic"] in EXPOSURES:
                 key = (row["definition"], row["basis"], row["statistic"], row["bucket"])
                 found[key] = found.get(key, Decimal(0)) + row["amount"]
+    if not any(found.values()):
+        raise _empty(sources, spots[0])
     return {key: amount for key, amount in found.items() if amount}
 
 

@@ -55,7 +55,7 @@ def metric_path(found: MetricPath, limit: int) -> Group:
 
 def request_path(found: RequestPath) -> Group:
     """A request, and every outcome about it."""
-    said = "nothing" if found.prediction is None else str(found.prediction)
+    said = "nothing" if found.prediction is None else _value(found.prediction)
     score = "" if found.score is None else f", score {found.score:g}"
     lines = [
         Text(f"{found.request} · {found.model} version {found.version}", style="bold"),

@@ -61,10 +61,8 @@ def compare_outcomes(ground: Ground, table: str, rows: Rows, as_of: int | None) 
     ground.findings.counted(differing)
     at = None if as_of is None else moment(as_of)
     room = ground.findings.room(table, at) if differing else 0
-    if differing:
-        wrong = ground.db.execute(f"SELECT DISTINCT unit_id FROM nets WHERE e <> f ORDER BY 1 LIMIT {SUSPECTS}")
-        ground.findings.suspects |= {name for (name,) in wrong.fetchall()}
     if room:
+        _suspect(ground)
         for row in ground.db.execute(f"SELECT * FROM nets WHERE e <> f ORDER BY ALL LIMIT {room}").fetchall():
             key = dict(zip(("tenant", *_KEY), row, strict=False))
             about = (key["unit_id"], key["label"], key["item"])
@@ -84,3 +82,9 @@ def compare_outcomes(ground: Ground, table: str, rows: Rows, as_of: int | None) 
                 )
             )
     return int(compared)
+
+
+def _suspect(ground: Ground) -> None:
+    """Remember the requests that differ."""
+    wrong = ground.db.execute(f"SELECT DISTINCT unit_id FROM nets WHERE e <> f ORDER BY 1 LIMIT {SUSPECTS}")
+    ground.findings.suspects |= {name for (name,) in wrong.fetchall()}
