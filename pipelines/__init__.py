@@ -9,5 +9,5 @@ An event enters at the log and only ever moves to the right:
 
 `jobs.py` is that picture in code. The folder of a layer holds its nouns in `tables.py` and its verbs in the other files; a verb is a
 pure function from frames to frames. `lake.py` alone writes tables. `verify/` computes everything again, and shares nothing with
-the rest.
+the rest. `explain/` walks the path of one number back to the log.
 """

@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
 from pipelines import commands, questions
+from pipelines.arguments import count, instant, pair, positive
+from pipelines.definition import GRAINS
 from pipelines.errors import HindsightError
 from pipelines.jobs import NAMES
 
@@ -30,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.set_defaults(run=None, json=False)
     known = top.add_subparsers(metavar="COMMAND", title="commands")
-    for add in (_demo, _run, _status, _metrics, _outcomes, _verify, _maintain, _import, _schema, _model, _doctor):
+    for add in (_demo, _run, _status, _metrics, _outcomes, _explain, _verify, _maintain, _import, _schema, _model, _doctor):
         add(known)
     return top
 
@@ -69,7 +70,7 @@ def _demo(known: _Commands) -> None:
     )
     command.add_argument("--days", type=int, default=28, metavar="N", help="days of 2013 to replay, 1 to 351 (28)")
     command.add_argument(
-        "--speed", type=_positive, metavar="X", help="pace, in times that of 2013 (as fast as possible)"
+        "--speed", type=positive, metavar="X", help="pace, in times that of 2013 (as fast as possible)"
     )
     command.add_argument("--keep", type=Path, metavar="DIR", help="lay the lake there (./demo)")
 
@@ -118,13 +119,62 @@ def _outcomes(known: _Commands) -> None:
     command.add_argument("--label", help="one label (all)")
     command.add_argument("--request", metavar="ID", help="the beliefs about one request (all)")
     command.add_argument("--as-of", type=instant, metavar="TIME", help="what could be known then (all that is known)")
-    command.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (50)")
+    command.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many (50)")
+
+
+def _explain(known: _Commands) -> None:
+    meaning = "the path of a number: from a metric, an outcome or an event to the entries and the log"
+    top = known.add_parser(
+        "explain", help=meaning, description=meaning, epilog="example: hindsight explain event --offset 4711"
+    )
+    kinds = top.add_subparsers(metavar="WHAT", title="what", required=True)
+    _explain_metric(kinds)
+    outcome = _command(
+        kinds,
+        "outcome",
+        questions.explain_outcome,
+        "which votes an outcome rests on, and why the others do not count",
+        "hindsight explain outcome --request r-1 --label late",
+    )
+    outcome.add_argument("--request", required=True, metavar="ID", help="the request")
+    outcome.add_argument("--item", metavar="ID", help="one item of its slate (all, and the request itself)")
+    outcome.add_argument("--label", help="one label (all)")
+    outcome.add_argument("--as-of", type=instant, metavar="TIME", help="what could be known then (all that is known)")
+    event = _command(
+        kinds, "event", questions.explain_event, "where an event went", "hindsight explain event --id f-1"
+    )
+    which = event.add_mutually_exclusive_group(required=True)
+    which.add_argument("--id", metavar="ID", help="its request_id or feedback_id")
+    which.add_argument("--offset", type=int, metavar="N", help="its offset in the log")
+
+
+def _explain_metric(kinds: _Commands) -> None:
+    command = _command(
+        kinds,
+        "metric",
+        questions.explain_metric,
+        "the statistics, entries and events that a metric of one cell rests on",
+        "hindsight explain metric --model arrival_delay --label late --metric auc --cell 2013-01-20T10:00Z",
+    )
+    command.add_argument("--model", required=True, help="the model")
+    command.add_argument("--label", required=True, help='the label; "" for the service itself')
+    command.add_argument("--metric", required=True, metavar="NAME", help="auc, accuracy, coverage ...")
+    command.add_argument("--cell", required=True, type=instant, metavar="TIME", help="a time within the cell")
+    command.add_argument("--grain", default="1 hour", choices=tuple(GRAINS), help="width of the cell (1 hour)")
+    command.add_argument(
+        "--segment", action="append", default=[], type=pair, metavar="FIELD=VALUE", help="a segment; again for more"
+    )
+    command.add_argument("--version", metavar="NAME", help="one version of the model (all)")
+    command.add_argument("--as-of", type=instant, metavar="TIME", help="what could be known then (the frontier)")
+    command.add_argument("--mature", action="store_true", help="count silence past the attribution window")
+    command.add_argument("--limit", type=count, default=20, metavar="N", help="rows behind it to show (20)")
 
 
 def _verify(known: _Commands) -> None:
     command = _command(
         known, "verify", commands.verify, "compute everything again from the log, and compare", "hindsight verify"
     )
+    command.add_argument("--since", type=instant, metavar="TIME", help="only cells that start then or later (all)")
     command.add_argument(
         "--as-of", type=instant, action="append", metavar="TIME", help="compare as of then too; again for more"
     )
@@ -181,32 +231,3 @@ def _status(known: _Commands) -> None:
 
 def _doctor(known: _Commands) -> None:
     _command(known, "doctor", commands.doctor, "check Java, jars, ports, disk, leases", "hindsight doctor")
-
-
-def instant(text: str) -> datetime:
-    """A time of ISO 8601; without an offset it is UTC."""
-    try:
-        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time; expected ISO 8601, such as 2013-01-25T00:00Z"
-        ) from error
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 2**31 - 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; expected a whole number above 0, such as 50")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no pace; expected a number above 0, such as 3600 for an hour a second"
-        )
-    return value

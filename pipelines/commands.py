@@ -85,11 +85,13 @@ def verify(asked: Namespace) -> int:
     with bar() as shown:
         task = shown.add_task("verify", total=1.0)
         report = prove(
-            lake, as_of=asked.as_of, progress=lambda step, share: shown.update(task, description=step, completed=share)
+            lake,
+            as_of=asked.as_of,
+            since=asked.since,
+            progress=lambda step, share: shown.update(task, description=step, completed=share),
         )
-    if not asked.json:
-        for difference in report.examples:
-            out.print(difference.to_dict())
+    if not asked.json and not report.ok:
+        out.print(view.differences(report))
     answer(asked, report.to_dict(), lambda: view.proof(report))
     return 0 if report.ok else 1
 

@@ -1,4 +1,7 @@
-"""The commands that ask a lake: each opens a session, asks the function of the same name, and prints what it answers."""
+"""The commands that ask a lake: each asks the function of the same name, and prints what it answers.
+
+Metrics and outcomes are computed in a session; what explains them reads the tables as files.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +20,8 @@ from pipelines.console import answer, told
 if TYPE_CHECKING:
     import pandas as pd
     from pyspark.sql import SparkSession
+
+    from pipelines.explain import Sources
 
 HEADLINE = (
     *(
@@ -79,6 +85,58 @@ def outcomes(asked: Namespace) -> int:
     shown, more = frame.head(asked.limit), len(frame) > asked.limit
     answer(asked, lambda: _records(shown, "us"), lambda: view.beliefs(shown, more=more))
     return 0
+
+
+def explain_metric(asked: Namespace) -> int:
+    from pipelines.explain import metric
+    from pipelines.explain.shown import metric_path
+
+    found = metric(
+        _sources(asked),
+        model=asked.model,
+        label=asked.label,
+        metric=asked.metric,
+        cell=asked.cell,
+        grain=asked.grain,
+        segment=dict(asked.segment),
+        version=asked.version,
+        as_of=asked.as_of,
+        mature=asked.mature,
+        limit=asked.limit,
+    )
+    answer(asked, lambda: _plain(asdict(found)), lambda: metric_path(found, asked.limit))
+    return 0
+
+
+def explain_outcome(asked: Namespace) -> int:
+    from pipelines.explain import outcome
+    from pipelines.explain.shown import request_path
+
+    found = outcome(_sources(asked), request=asked.request, item=asked.item, label=asked.label, as_of=asked.as_of)
+    answer(asked, lambda: _plain(asdict(found)), lambda: request_path(found))
+    return 0
+
+
+def explain_event(asked: Namespace) -> int:
+    from pipelines.explain import event
+    from pipelines.explain.shown import event_paths
+
+    found = event(_sources(asked), name=asked.id, offset=asked.offset)
+    answer(asked, lambda: _plain([asdict(one) for one in found]), lambda: event_paths(found))
+    return 0
+
+
+def _sources(asked: Namespace) -> Sources:
+    """The lake that is asked, as files: no session."""
+    from pipelines.explain import Sources
+
+    return Sources(configuration.load(asked.conf, lake_path=asked.lake).lake.path.resolve())
+
+
+def _plain(value: Any) -> Any:
+    from pipelines.explain.sources import plain
+
+    return plain(value)
 
 
 def _records(frame: pd.DataFrame, precision: Literal["ms", "us"]) -> list[dict[str, Any]]:

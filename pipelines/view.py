@@ -13,8 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.status import LakeStatus
-from pipelines.verify import Report
+from pipelines.verify import Difference, Report
 
+HANDFUL = 5
+"""Differences of a verification that a terminal shows."""
 TITLES = ("job", "running", "batch", "rows/s", "rows in its tables", "lag, events", "lag, s", "watermark", "state rows")
 
 
@@ -47,10 +49,38 @@ def short(at: datetime | None) -> str:
     return "-" if at is None else f"{at:%Y-%m-%d %H:%M}"
 
 
+def differences(report: Report) -> Lines:
+    """A handful of the differences, of as many comparisons as there are."""
+    comparisons = [(one.table, one.as_of) for one in report.examples]
+    nth = [comparisons[:at].count(one) for at, one in enumerate(comparisons)]
+    few = sorted(sorted(range(len(nth)), key=lambda at: (nth[at], at))[:HANDFUL])
+    more = len(report.examples) - len(few)
+    told = f"{more} more are explained by --json; {report.differences:,} differ in all"
+    return Lines(*(_difference(report.examples[at]) for at in few), *([Text(told)] if more else []))
+
+
+def _difference(found: Difference) -> Lines:
+    """Where, both values, and the path to the expected one."""
+    told = found.to_dict()
+    when = f" as of {told['as_of']}" if told["as_of"] else ""
+    key = ", ".join(f"{name} {value}" for name, value in found.key.items() if value != "")
+    offsets = ", ".join(map(str, found.positions[:20])) + (" ..." if len(found.positions) > 20 else "")
+    parts = [
+        Text(f"{found.table}{when}: expected {told['expected']}, found {told['found']}", style="bold red"),
+        Text(f"  at: {key}"),
+        Text(f"  why: {found.explanation}"),
+        *(Text(f"  entry: {entry}") for entry in found.entries),
+        *(Text(f"  the lake holds: {row}") for row in found.held),
+        *([Text(f"  log positions: {offsets}")] if found.positions else []),
+    ]
+    return Lines(*parts)
+
+
 def proof(report: Report) -> str:
     """What a verification came to, on a line."""
+    since = f"since {short(report.since)}, " if report.since else ""
     return (
-        f"verify: {report.cells_compared:,} cells, now and as of {len(report.as_of)} earlier moments, and "
+        f"verify: {since}{report.cells_compared:,} cells, now and as of {len(report.as_of)} earlier moments, and "
         f"{report.outcomes_compared:,} outcomes compared with an independent batch computation: differences {report.differences}"
     )
 

@@ -176,5 +176,13 @@ def test_only_the_lake_and_its_upkeep_write_tables() -> None:
     assert writing <= {"pipelines.lake", "pipelines.maintain"}
 
 
+def test_what_explains_only_reads_and_needs_no_session() -> None:
+    explaining = [path for path in MODULES if path.is_relative_to(ROOT / "explain")]
+    used = {name.split(".")[1] for path in explaining for name in imports(path)}
+    assert not used & {"session", "app", "job", "jobs", "verify", "log"}
+    texts = [path.read_text() for path in explaining]
+    assert not [text for text in texts if "pyspark" in text or ".append(table" in text or "write_deltalake" in text]
+
+
 def test_a_session_is_built_in_one_place() -> None:
     assert {name_of(path) for path in MODULES if "SparkSession.builder" in path.read_text()} == {"pipelines.session"}

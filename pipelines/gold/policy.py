@@ -75,16 +75,8 @@ def sequence(votes: Iterable[Vote], policy: Policy, served_at: Micros) -> list[E
 def believe(votes: Sequence[Vote], policy: Policy, served_at: Micros) -> Belief | None:
     """The belief that votes amount to, given in the order of their places; None without a live vote."""
     if len(votes) == 1 and votes[0].action == "assert":  # nearly always
-        return Belief(_RESOLVE[policy.resolve](votes, policy)) if _in_window(votes[0], policy, served_at) else None
-    stacks: dict[str, list[Vote]] = defaultdict(list)
-    for vote in _standing(votes):
-        stack = stacks[_rater(vote)]
-        if vote.action == "withdraw":
-            del stack[-1:]
-        elif vote.action == "correct" and stack:
-            stack[-1] = replace(stack[-1], value=vote.value)
-        elif vote.action == "adjudicate" or _in_window(vote, policy, served_at):
-            stack.append(vote)
+        return Belief(_RESOLVE[policy.resolve](votes, policy)) if in_window(votes[0], policy, served_at) else None
+    stacks = stacked(standing(votes), policy, served_at)
     rulings = [vote for stack in stacks.values() for vote in stack if vote.action == "adjudicate"]
     if rulings:
         return Belief(max(rulings, key=lambda vote: vote.place).value)
@@ -93,26 +85,53 @@ def believe(votes: Sequence[Vote], policy: Policy, served_at: Micros) -> Belief 
     return Belief(_RESOLVE[policy.resolve](live, policy)) if live else None
 
 
-def _rater(vote: Vote) -> str:
-    """Without a rater, each feedback is a rater of its own; the prefixes keep the two apart."""
+def stacked(votes: Sequence[Vote], policy: Policy, served_at: Micros) -> dict[str, list[Vote]]:
+    """What stands of each rater's votes, one above the other, once those without a target have acted on the last one."""
+    stacks: dict[str, list[Vote]] = defaultdict(list)
+    for vote in votes:
+        stack = stacks[rater_of(vote)]
+        if vote.action == "withdraw":
+            del stack[-1:]
+        elif vote.action == "correct" and stack:
+            stack[-1] = replace(stack[-1], value=vote.value)
+        elif vote.action == "adjudicate" or in_window(vote, policy, served_at):
+            stack.append(vote)
+    return stacks
+
+
+def rater_of(vote: Vote) -> str:
+    """Whose vote it is. Without a rater, each feedback is a rater of its own; the prefixes keep the two apart."""
     return f"rater {vote.rater}" if vote.rater is not None else f"feedback {vote.feedback_id}"
 
 
-def _in_window(vote: Vote, policy: Policy, served_at: Micros) -> bool:
+def in_window(vote: Vote, policy: Policy, served_at: Micros) -> bool:
+    """Whether it was given within the attribution window."""
     return served_at - SKEW <= vote.given_at < served_at + policy.window * 1_000_000
 
 
-def _standing(votes: Sequence[Vote]) -> list[Vote]:
-    """The votes that act on their own, as corrections and withdrawals that name a target have left them.
+def standing(votes: Sequence[Vote]) -> list[Vote]:
+    """The votes that act on their own, as corrections and withdrawals that name a target have left them."""
+    aimed = targets(votes)
+    if not aimed:
+        return list(votes)
+    state = states(votes)
+    return [now for vote in votes if vote.feedback_id not in aimed and (now := state[vote.feedback_id])]
+
+
+def targets(votes: Iterable[Vote]) -> dict[str, str]:
+    """What corrections and withdrawals name, where they name any: target by feedback id."""
+    return {v.feedback_id: v.target for v in votes if v.action in ("correct", "withdraw") and v.target is not None}
+
+
+def states(votes: Sequence[Vote]) -> dict[str, Vote | None]:
+    """What corrections and withdrawals that name a target leave of every vote, of themselves too; None: withdrawn.
 
     The last live action on a target decides, whatever its given_at; an action may itself be withdrawn or corrected. A target
     that is not there waits, and a circle of targets never gets anywhere.
     """
-    aimed = {v.feedback_id: v.target for v in votes if v.action in ("correct", "withdraw") and v.target is not None}
-    if not aimed:
-        return list(votes)
+    aimed = targets(votes)
     there = {vote.feedback_id for vote in votes}
-    acting = {by: on for by, on in aimed.items() if on in there and not _circular(by, aimed)}
+    acting = {by: on for by, on in aimed.items() if on in there and not circular(by, aimed)}
     actions: dict[str, list[Vote]] = defaultdict(list)
     for vote in votes:
         if vote.feedback_id in acting:
@@ -125,10 +144,11 @@ def _standing(votes: Sequence[Vote]) -> list[Vote]:
             state[vote.feedback_id] = vote
         else:
             state[vote.feedback_id] = None if last.action == "withdraw" else replace(vote, value=last.value)
-    return [now for vote in votes if vote.feedback_id not in aimed and (now := state[vote.feedback_id])]
+    return state
 
 
-def _circular(feedback_id: str, aimed: dict[str, str]) -> bool:
+def circular(feedback_id: str, aimed: dict[str, str]) -> bool:
+    """Whether its targets lead back to itself."""
     at, steps = aimed.get(feedback_id), 0
     while at is not None and at != feedback_id and steps <= len(aimed):
         at, steps = aimed.get(at), steps + 1

@@ -9,7 +9,8 @@ from typing import Any
 
 from pipelines.verify.bodies import WIDTHS
 from pipelines.verify.ground import Ground, frame, schema
-from pipelines.verify.report import Difference, moment, spoken
+from pipelines.verify.report import DAY, Difference, moment, spoken
+from pipelines.verify.sides import entries, rows_of
 from pipelines.verify.stored import Stored, quoted, union
 
 TABLE = "gold.statistics"
@@ -34,17 +35,22 @@ class _Slice:
     first: int
     last: int
     as_of: int | None
+    since: int | None = None
 
     @property
     def floored(self) -> str:
         """Where the cell of an exposure starts, in SQL."""
         return f"served_at - served_at % {WIDTHS.get(self.grain, 1)}"
 
+    def starting(self, at: str) -> str:
+        """Whether a cell starts where it is compared, in SQL."""
+        return "TRUE" if self.since is None else f"{at} >= {self.since}"
+
 
 def compare_cells(ground: Ground, as_of: int | None, progress: Callable[[float], None]) -> int:
     """Compare every key; returns how many there were. The connection holds the increments that are expected."""
     stored = ground.stored(TABLE)
-    slices = list(_slices(ground.db, stored, as_of))
+    slices = list(_slices(ground, stored, as_of))
     compared = 0
     for number, part in enumerate(slices):
         compared += _compare(ground, stored, part)
@@ -64,8 +70,9 @@ def expected_cells(db: Any, as_of: int | None) -> list[dict[str, Any]]:
     return rows
 
 
-def _slices(db: Any, stored: Stored, as_of: int | None) -> Iterator[_Slice]:
+def _slices(ground: Ground, stored: Stored, as_of: int | None) -> Iterator[_Slice]:
     """Together all days that either side has, each slice of about as many increments."""
+    db, since = ground.db, ground.since
     weights = dict(db.execute("SELECT day, count(*) FROM increments JOIN exposures USING (e) GROUP BY day").fetchall())
     grains = {grain for (grain,) in db.execute("SELECT DISTINCT grain FROM places").fetchall()}
     for _, values in stored.files:
@@ -73,14 +80,14 @@ def _slices(db: Any, stored: Stored, as_of: int | None) -> Iterator[_Slice]:
         grains.add(values["grain"])
     groups: list[tuple[int, int]] = []
     held = 0
-    for day in sorted(weights):
+    for day in sorted(day for day in weights if since is None or day >= since // DAY):
         held += weights[day]
         if not groups or held > SLICE:
             groups.append((day, day))
             held = weights[day]
         groups[-1] = (groups[-1][0], day)
     for grain in sorted(grains):
-        yield from (_Slice(grain, first, last, as_of) for first, last in groups)
+        yield from (_Slice(grain, first, last, as_of, since) for first, last in groups)
 
 
 def _compare(ground: Ground, stored: Stored, part: _Slice) -> int:
@@ -105,7 +112,7 @@ def _expected(part: _Slice) -> str:
     return (
         f"SELECT 'default', {', '.join(quoted('') for _ in _UNUSED)}, {', '.join(_NAMED)}, {part.floored}, {known_at}, "
         f"day, amount, 0::DECIMAL(38,9) FROM {_SPREAD} WHERE grain = {quoted(part.grain)} "
-        f"AND day BETWEEN {part.first} AND {part.last}"
+        f"AND day BETWEEN {part.first} AND {part.last} AND {part.starting(part.floored)}"
     )
 
 
@@ -122,6 +129,7 @@ def _found(db: Any, stored: Stored, part: _Slice) -> str:
         "0::DECIMAL(38,9) AS e, amount::DECIMAL(38,9) AS f"
     )
     before = "TRUE" if part.as_of is None else f"epoch_us(known_at) < {part.as_of}"
+    before = f"{before} AND {part.starting('epoch_us(cell_at)')}"
     query = stored.select(columns, before, "JOIN file_days USING (filename)", grain={part.grain}, cell_date=set(dates))
     return query or f"SELECT {columns} FROM ({_NOTHING}) WHERE FALSE"
 
@@ -134,22 +142,45 @@ _NOTHING = (
 
 
 def _difference(ground: Ground, part: _Slice, key: dict[str, Any], sums: tuple[Any, ...]) -> Difference:
-    where = " AND ".join(
-        [f"{name} = {quoted(key[name])}" for name in _NAMED]
-        + [f"grain = {quoted(part.grain)}", f"day = {key['cell_day']}", f"{part.floored} = {key['cell_at']}"]
-        + [f"known_at = {key['known_at']}"]
+    label, named = key["label"] or None, [f"{name} = {quoted(key[name])}" for name in _NAMED]
+    here = [f"grain = {quoted(part.grain)}", f"day = {key['cell_day']}", f"{part.floored} = {key['cell_at']}"]
+    total, some = _leading(ground, " AND ".join([*named, *here, f"known_at = {key['known_at']}"]))
+    requests = list(dict.fromkeys(name for name, _ in some))
+    told = [line for name in requests if label for line in entries(ground, name, label, None, part.as_of)]
+    place: dict[str, set[Any]] = {"grain": {part.grain}, "cell_date": {_EPOCH + timedelta(days=key["cell_day"])}}
+    stored = [*named, f"epoch_us(cell_at) = {key['cell_at']}"]
+    stored += [f"epoch_us(known_at) = {key['known_at']}"] if part.as_of is None else []
+    return Difference(
+        TABLE,
+        _shown(key, part),
+        sums[0],
+        sums[1],
+        _at(part),
+        ground.evidence.of_cell(label, total, some, part.as_of),
+        ground.evidence.positions(requests, label, part.as_of),
+        tuple(told),
+        tuple(rows_of(ground, TABLE, " AND ".join(stored), part.as_of, **place)),
     )
+
+
+def _leading(ground: Ground, where: str) -> tuple[int, list[tuple[str, Any]]]:
+    """How many increments lead to a key, and some: first those of requests whose entries differ."""
     total = ground.db.execute(f"SELECT count(*) FROM {_SPREAD} WHERE {where}").fetchall()[0][0]
+    suspects = ", ".join(quoted(name) for name in sorted(ground.findings.suspects)) or "''"
     some = ground.db.execute(
-        f"SELECT request_id, amount FROM {_SPREAD} WHERE {where} ORDER BY request_id, amount LIMIT 4"
+        f"SELECT request_id, amount FROM {_SPREAD} WHERE {where} "
+        f"ORDER BY request_id NOT IN ({suspects}), request_id, amount LIMIT 4"
     ).fetchall()
+    return int(total), some
+
+
+def _shown(key: dict[str, Any], part: _Slice) -> dict[str, object]:
     shown: dict[str, object] = {name: value for name, value in key.items() if name not in _TIMES}
     shown |= {"grain": part.grain, "cell_at": spoken(key["cell_at"])}
     shown["cell_date"] = str(_EPOCH + timedelta(days=key["cell_day"]))
     if part.as_of is None:
         shown["known_at"] = spoken(key["known_at"])
-    why = ground.evidence.of_cell(key["label"] or None, total, some, part.as_of)
-    return Difference(TABLE, shown, sums[0], sums[1], _at(part), why)
+    return shown
 
 
 def _at(part: _Slice) -> Any:

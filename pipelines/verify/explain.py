@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
 from pipelines.verify import records
-from pipelines.verify.events import Feedback
-from pipelines.verify.outcomes import Votes
+from pipelines.verify.beliefs import Entry
+from pipelines.verify.events import Feedback, Inference
+from pipelines.verify.outcomes import Outcome, Votes
 from pipelines.verify.report import spoken
 from pipelines.verify.verdicts import Verdicts
 
+Places = tuple[int, ...]
+"""Offsets of the log."""
 _SHOWN = 8
 """Feedback of one request that is told in full."""
 
@@ -43,13 +46,39 @@ class Evidence:
         )
         if label is None:
             return told + ")"
-        said = [
-            _spoken(found)
-            for found in self._votes.on(inference)
-            if found.label == label and item in (None, found.item) and (as_of is None or found.received_at < as_of)
-        ]
+        said = [_spoken(found) for found in self._said(inference, label, as_of, item)]
         more = [f"and {len(said) - _SHOWN} more"] if len(said) > _SHOWN else []
         return told + "; feedback: " + (", ".join(said[:_SHOWN] + more) or "none") + ")"
+
+    def positions(
+        self, requests: Iterable[str], label: str | None, as_of: int | None, item: str | None = None
+    ) -> Places:
+        """Where inferences, and what was said about them under a label before a moment, stand in the log."""
+        found: set[int] = set()
+        for request_id in requests:
+            inference = self._verdicts.inferences.get(request_id)
+            if inference is not None:
+                found.add(inference.offset)
+                found |= {said.offset for said in self._said(inference, label, as_of, item)}
+        return tuple(sorted(found))
+
+    def outcomes(
+        self, request_id: str, label: str, item: str | None, as_of: int | None
+    ) -> Iterator[tuple[Outcome, list[Entry]]]:
+        """The keys of a request under a label, with the entries that were known before a moment."""
+        inference = self._verdicts.inferences.get(request_id)
+        if inference is not None and (as_of is None or inference.received_at < as_of):
+            for outcome in self._votes.outcomes(inference, self._verdicts.definitions, as_of):
+                if outcome.label == label and item in (None, outcome.item):
+                    yield outcome, outcome.entries()
+
+    def positions_of_feedback(self, feedback_id: str) -> Places:
+        """Where a judgement and its inference stand in the log."""
+        found = self._verdicts.feedback.get(feedback_id)
+        if found is None:
+            return ()
+        inference = self._verdicts.inferences.get(found.request_id)
+        return (found.offset,) if inference is None else tuple(sorted((found.offset, inference.offset)))
 
     def of_feedback(self, feedback_id: str) -> str:
         """A judgement and the inference that it is about."""
@@ -69,6 +98,13 @@ class Evidence:
             return f"{told}; {reason}: {self._verdicts.details[offset]}"
         first = self._verdicts.firsts.get(offset)
         return told if first is None else f"{told}; the same event stands at offset {first}"
+
+    def _said(self, inference: Inference, label: str | None, as_of: int | None, item: str | None) -> list[Feedback]:
+        return [
+            found
+            for found in self._votes.on(inference)
+            if found.label == label and item in (None, found.item) and (as_of is None or found.received_at < as_of)
+        ]
 
 
 def _spoken(found: Feedback) -> str:

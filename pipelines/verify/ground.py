@@ -16,7 +16,7 @@ from pipelines.verify.verdicts import Verdicts
 
 @dataclass(frozen=True)
 class Ground:
-    """`db` is a DuckDB connection; only log positions below `end` count."""
+    """`db` is a DuckDB connection; only log positions below `end` count, and cells that start at `since` or later."""
 
     db: Any
     lake: Path
@@ -24,6 +24,7 @@ class Ground:
     evidence: Evidence
     findings: Findings
     end: int
+    since: int | None = None
 
     def stored(self, name: str) -> Stored:
         """A table of the lake."""

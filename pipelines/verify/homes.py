@@ -71,7 +71,7 @@ def _landed(table: str, row: tuple[Any, ...], payload: bytes | None) -> Differen
         found += f" with another {other}"
     expected = "no row" if alien else "one row, as in the log"
     why = f"log offset {offset}: {payload[:300]!r}" if payload is not None else f"the log holds no offset {offset}"
-    return Difference(table, {"offset": offset}, expected, found, None, why)
+    return Difference(table, {"offset": offset}, expected, found, None, why, (offset,))
 
 
 def compare_homes(ground: Ground) -> None:
@@ -89,7 +89,7 @@ def compare_homes(ground: Ground) -> None:
     for tenant, source, partition, offset, expected, found in differing[: ground.findings.room("silver", None)]:
         key: dict[str, object] = {"tenant": tenant, "source": source, "partition": partition, "offset": offset}
         why = ground.evidence.of_position(offset) if expected else "the log holds no such position"
-        ground.findings.keep(Difference("silver", key, expected or "nowhere", found or "nowhere", None, why))
+        ground.findings.keep(Difference("silver", key, expected or "nowhere", found or "nowhere", None, why, (offset,)))
 
 
 def _expected(verdicts: Verdicts) -> list[tuple[str, int]]:

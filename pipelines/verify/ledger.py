@@ -8,8 +8,11 @@ from pipelines.verify.beliefs import Belief, Entry
 from pipelines.verify.ground import Ground, frame, schema
 from pipelines.verify.outcomes import Outcome
 from pipelines.verify.report import Difference, moment, spoken
+from pipelines.verify.sides import LEDGER, entries
 
-LEDGER, OUTCOMES = "gold.outcome_ledger", "gold.outcomes"
+OUTCOMES = "gold.outcomes"
+SUSPECTS = 100
+"""So many requests with other entries than expected are remembered, to be named where a cell differs."""
 
 _ROW = schema("unit unit_id item label policy text", "matures_at known_at net", "number")
 _KEY = ("unit", "unit_id", "item", "label", "policy", "text", "number", "matures_at", "known_at")
@@ -41,9 +44,11 @@ def compare_outcomes(ground: Ground, table: str, rows: Rows, as_of: int | None) 
     """Compare net signs per key, of the entries known before a moment (None: of all); returns how many keys it had."""
     keys = ", ".join(("tenant", *_KEY))
     known_at = "epoch_us(known_at)" if table == LEDGER else "0"
+    where = "TRUE" if as_of is None else f"epoch_us(known_at) < {as_of}"
+    where += "" if ground.since is None else f" AND coalesce(epoch_us(context.served_at) >= {ground.since}, TRUE)"
     stored = ground.stored(LEDGER).select(
         f"tenant, unit, unit_id, item, label, policy, text, number + 0.0, epoch_us(matures_at), {known_at}, 0, sign",
-        "TRUE" if as_of is None else f"epoch_us(known_at) < {as_of}",
+        where,
     )
     expected = f"SELECT 'default' AS tenant, {', '.join(_KEY)}, net AS e, 0 AS f FROM _expected"
     ground.db.register("_expected", rows.table())
@@ -57,11 +62,29 @@ def compare_outcomes(ground: Ground, table: str, rows: Rows, as_of: int | None) 
     at = None if as_of is None else moment(as_of)
     room = ground.findings.room(table, at) if differing else 0
     if room:
+        _suspect(ground)
         for row in ground.db.execute(f"SELECT * FROM nets WHERE e <> f ORDER BY ALL LIMIT {room}").fetchall():
             key = dict(zip(("tenant", *_KEY), row, strict=False))
-            why = ground.evidence.of_request(key["unit_id"], key["label"], as_of, key["item"])
+            about = (key["unit_id"], key["label"], key["item"])
             shown = {**key, "matures_at": spoken(key["matures_at"]), "known_at": spoken(key["known_at"])}
             if table != LEDGER:
                 del shown["known_at"]
-            ground.findings.keep(Difference(table, shown, int(row[-2]), int(row[-1]), at, why))
+            ground.findings.keep(
+                Difference(
+                    table,
+                    shown,
+                    int(row[-2]),
+                    int(row[-1]),
+                    at,
+                    ground.evidence.of_request(about[0], about[1], as_of, about[2]),
+                    ground.evidence.positions([about[0]], about[1], as_of, about[2]),
+                    tuple(entries(ground, *about, as_of)),
+                )
+            )
     return int(compared)
+
+
+def _suspect(ground: Ground) -> None:
+    """Remember the requests that differ."""
+    wrong = ground.db.execute(f"SELECT DISTINCT unit_id FROM nets WHERE e <> f ORDER BY 1 LIMIT {SUSPECTS}")
+    ground.findings.suspects |= {name for (name,) in wrong.fetchall()}

@@ -81,7 +81,8 @@ def _keep(ground: Ground) -> None:
         key: dict[str, object] = {"feedback_id": name, "known_at": spoken(known_at)}
         expected = f"net sign {lowest}" if lowest == highest else f"net sign {lowest} to {highest}"
         why = f"{ground.evidence.of_feedback(name)}; frontier {spoken(ground.verdicts.asserted(ground.end))}"
-        ground.findings.keep(Difference("silver.orphans", key, expected, f"net sign {net}", None, why))
+        where = ground.evidence.positions_of_feedback(name)
+        ground.findings.keep(Difference("silver.orphans", key, expected, f"net sign {net}", None, why, where))
 
 
 def _orphaned(ground: Ground) -> int:

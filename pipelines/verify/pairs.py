@@ -68,5 +68,13 @@ def _keep(ground: Ground, differing: list[tuple[str, str | None, str | None]]) -
     for name, expected, found in differing[: ground.findings.room("silver.labelled", None)]:
         why = ground.evidence.of_feedback(name)
         ground.findings.keep(
-            Difference("silver.labelled", {"feedback_id": name}, expected or "no row", found or "no row", None, why)
+            Difference(
+                "silver.labelled",
+                {"feedback_id": name},
+                expected or "no row",
+                found or "no row",
+                None,
+                why,
+                ground.evidence.positions_of_feedback(name),
+            )
         )

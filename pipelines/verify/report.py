@@ -35,8 +35,9 @@ def spoken(at: int | None) -> str:
 class Difference:
     """One key at which the lake does not hold what the log says.
 
-    `as_of` is None when the whole log was compared. `explanation` names the entries, events and log positions that lead
-    to the expected value.
+    `as_of` is None when the whole log was compared. `explanation` names the events and log positions that lead to the
+    expected value, `positions` the latter alone. `entries`: those of the ledger behind it, with what the log says of each.
+    `held`: the rows that the lake holds under the key.
     """
 
     table: str
@@ -45,6 +46,9 @@ class Difference:
     found: object
     as_of: datetime | None
     explanation: str
+    positions: tuple[int, ...] = ()
+    entries: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """JSON-able."""
@@ -55,6 +59,9 @@ class Difference:
             "found": _plain(self.found),
             "as_of": _plain(self.as_of),
             "explanation": self.explanation,
+            "positions": list(self.positions),
+            "entries": list(self.entries),
+            "held": list(self.held),
         }
 
 
@@ -63,7 +70,8 @@ class Report:
     """The result of one verification.
 
     `cells_compared`: keys of statistics, over all moments; `outcomes_compared`: ledger keys and outcomes, likewise.
-    `accounting`: where the records went. `pending`: records of the log that gold has not gone through yet.
+    `accounting`: where the records went. `pending`: records of the log that gold has not gone through yet. `since`: cells
+    that start earlier, and outcomes of what was served earlier, were left out.
     """
 
     cells_compared: int
@@ -75,6 +83,7 @@ class Report:
     as_of: tuple[datetime, ...]
     seconds: float
     pending: int
+    since: datetime | None = None
 
     @property
     def ok(self) -> bool:
@@ -94,15 +103,17 @@ class Report:
             "as_of": [_plain(at) for at in self.as_of],
             "seconds": round(self.seconds, 3),
             "pending": self.pending,
+            "since": _plain(self.since),
         }
 
 
 class Findings:
-    """Collects differences: counts all, keeps a few of each comparison."""
+    """Collects differences: counts all, keeps a few of each comparison. `suspects`: some requests whose entries differ."""
 
     def __init__(self) -> None:
         self.count = 0
         self.examples: list[Difference] = []
+        self.suspects: set[str] = set()
         self._kept: dict[tuple[str, datetime | None], int] = {}
 
     def room(self, table: str, as_of: datetime | None) -> int:

@@ -19,11 +19,12 @@ from pipelines.verify.explain import Evidence
 from pipelines.verify.ground import Ground
 from pipelines.verify.homes import Landing, Record, compare_homes
 from pipelines.verify.increments import Increments, post_history, post_snapshot
-from pipelines.verify.ledger import LEDGER, OUTCOMES, Rows, compare_outcomes
+from pipelines.verify.ledger import OUTCOMES, Rows, compare_outcomes
 from pipelines.verify.outcomes import Votes
 from pipelines.verify.pairs import Paired, compare_pairs
 from pipelines.verify.reached import Frontier, compare_frontier, frontier
 from pipelines.verify.report import MINUTE, Findings, Report, micros, moment
+from pipelines.verify.sides import LEDGER
 from pipelines.verify.verdicts import CONTROL, DUPLICATE, FEEDBACK, INFERENCE, QUARANTINED, Verdicts
 
 Progress = Callable[[str, float], None]
@@ -41,30 +42,35 @@ def verify(
     as_of: Sequence[datetime] | None = None,
     definitions: Sequence[dict[str, Any]] = (),
     end_offset: int | None = None,
+    since: datetime | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Recompute everything from the raw log alone and compare it with the lake.
 
     `as_of`: moments, each a whole minute, at which a second pass over the events received before it is compared too;
     by default three between the first event and the frontier. `definitions`: bodies taken as declared before the log.
-    `end_offset`: only records before it count; by default all that have landed. Raises InputError `as_of_invalid`,
-    StateError `log_not_found` or `log_unreadable`.
+    `end_offset`: only records before it count; by default all that have landed. `since`: leaves out cells that start
+    earlier, and outcomes of what was served earlier. Raises InputError `as_of_invalid` or `since_invalid`, StateError
+    `log_not_found` or `log_unreadable`.
     """
     started = time.monotonic()
     for at in as_of or ():
         if at.tzinfo is None or micros(at) % MINUTE:
             raise InputError("as_of_invalid", f"as of {at}: expected a whole minute with a time zone")
+    if since is not None and since.tzinfo is None:
+        raise InputError("since_invalid", f"since {since}: expected a time with a time zone")
     with _database() as db:
-        return _Verification(Path(lake), db, progress or _silent).run(as_of, definitions, end_offset, started)
+        return _Verification(Path(lake), db, progress or _silent, since).run(as_of, definitions, end_offset, started)
 
 
 class _Verification:
     """What the steps share: the lake, the findings so far, and whom to tell."""
 
-    def __init__(self, lake: Path, db: Any, progress: Progress) -> None:
+    def __init__(self, lake: Path, db: Any, progress: Progress, since: datetime | None) -> None:
         self._lake = lake
         self._log = records.path_of(lake)
         self._db = db
+        self._since = None if since is None else micros(since)
         self._progress = progress
         self._findings = Findings()
         self._cells = 0
@@ -79,13 +85,14 @@ class _Verification:
         end = landing.end() if end_offset is None else end_offset
         verdicts = self._read(landing, given, end)
         votes = Votes(verdicts.feedback)
-        ground = Ground(self._db, self._lake, verdicts, Evidence(self._log, verdicts, votes), self._findings, end)
+        evidence = Evidence(self._log, verdicts, votes)
+        ground = Ground(self._db, self._lake, verdicts, evidence, self._findings, end, self._since)
         reached = frontier(ground)
         compare_homes(ground)
         compare_frontier(ground, reached)
         paired = compare_pairs(ground, reached)
         self._history(ground, votes)
-        moments = _moments(verdicts, reached) if as_of is None else sorted({micros(at) for at in as_of})
+        moments = _moments(verdicts, reached, self._since) if as_of is None else sorted({micros(at) for at in as_of})
         for at in moments:
             self._snapshot(ground, votes, at)
         return Report(
@@ -98,6 +105,7 @@ class _Verification:
             as_of=tuple(moment(at) for at in moments),
             seconds=time.monotonic() - started,
             pending=max(0, log_end - reached.end_offset),
+            since=None if self._since is None else moment(self._since),
         )
 
     def _read(self, landing: Landing, given: Sequence[dict[str, Any]], end: int) -> Verdicts:
@@ -150,23 +158,24 @@ class _Verification:
         self._cells += compare_cells(ground, as_of, lambda share: self._progress(name, share))
 
     def _told(self, name: str, verdicts: Verdicts, before: int | None) -> Iterator[Any]:
-        """The accepted inferences received before a moment, telling how far it has come."""
+        """The accepted inferences received before a moment that any cell compared may hold, telling how far it has come."""
         total = len(verdicts.inferences)
         for number, inference in enumerate(verdicts.inferences.values()):
             if number % 20_000 == 0:
                 self._progress(name, number / total)
-            if before is None or inference.received_at < before:
+            heard = before is None or inference.received_at < before
+            if heard and (self._since is None or inference.served_at >= self._since):
                 yield inference
         self._progress(name, 1.0)
 
 
-def _moments(verdicts: Verdicts, reached: Frontier) -> list[int]:
+def _moments(verdicts: Verdicts, reached: Frontier, since: int | None) -> list[int]:
     """Three whole minutes between the first event and the frontier; without a frontier, the last event."""
     received = [found.received_at for found in verdicts.inferences.values()]
     received += [found.received_at for found in verdicts.feedback.values()]
     if not received:
         return []
-    first, last = min(received), max(received)
+    first, last = max(min(received), since or 0), max(received)
     until = min(last + 1, reached.at) if reached.at is not None else last + 1
     quarters = (first + (until - first) * quarter // 4 for quarter in (1, 2, 3))
     return sorted({at - at % MINUTE for at in quarters if at - at % MINUTE > first})
