@@ -68,12 +68,11 @@ def table(checks: Sequence[Check], results: Sequence[Result]) -> str:
     """The card as Markdown: a row per figure that must be reached."""
     lines = ["| Check | Promise | Figure | Measured | Wanted | |", "|---|---|---|---|---|---|"]
     for check, result in zip(checks, results, strict=True):
-        for name, wanted in check.wanted.items():
+        for row, (name, wanted) in enumerate(check.wanted.items()):
             found = result.figures.get(name)
             fine = found is not None and wanted.holds(found)
             cells = [
-                check.id,
-                check.promise,
+                *(["", ""] if row else [check.id, check.promise]),
                 name.replace("_", " "),
                 f"{found}",
                 wanted.text,

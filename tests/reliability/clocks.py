@@ -76,7 +76,8 @@ def watermark_ahead(lake: Path, received: datetime) -> float:
 
 def _marks_ahead(lake: Path, table: Any) -> float:
     rows = lakes.rows_of(lake, table)
-    return float(pc.max(pc.subtract(rows["watermark_at"], rows["received_at"])).as_py().total_seconds())
+    ahead = pc.subtract(rows["watermark_at"], rows["received_at"]).cast("int64")
+    return float(pc.max(ahead).as_py()) / 1e6
 
 
 def poisoned(seed: int, size: int) -> Truth:

@@ -84,7 +84,7 @@ def late(seed: int, size: int) -> Truth:
     at = START
     while at < last:
         world.frontier(at)
-        at += 40 * MINUTE
+        at += 40 * MINUTE if at < START + 2 * DAY else DAY
     world.frontier(closing)
     return world.truth()
 

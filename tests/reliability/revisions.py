@@ -228,5 +228,8 @@ def _orders_apart(held: dict[Key, Rows]) -> int:
         net: Counter[Any] = Counter()
         for known, sign, value in rows:
             net[known, value] += sign
-        by_order[request.rsplit(" ", 1)[0], item, label].append({key: sign for key, sign in net.items() if sign})
+        if entries := {
+            key: sign for key, sign in net.items() if sign
+        }:  # what was taken back at the same moment is nothing
+            by_order[request.rsplit(" ", 1)[0], item, label].append(entries)
     return sum(len(each) != ORDERS or any(other != each[0] for other in each) for each in by_order.values())
