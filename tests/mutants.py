@@ -24,6 +24,12 @@ _SEQUENCE = "tests/test_policy.py::test_numbers_give_what_the_verifier_says_in_a
 _HOMES = "tests/test_golden_batch.py::test_every_record_has_a_home"
 _STATISTICS = "tests/test_golden_batch.py::test_statistics_hold_every_increment"
 
+
+def _check(name: str) -> str:
+    """A check of the card, at its short size."""
+    return f"tests/reliability/test_card.py::test_a_check_passes[{name}]"
+
+
 MUTANTS = (
     Mutant(
         "no dedup",
@@ -115,5 +121,40 @@ MUTANTS = (
         "self._settle(landed, lambda",
         "self._settle(self._landed(), lambda",
         "tests/test_running.py::test_what_the_join_still_has_before_it_is_not_handed_over_to_it",
+    ),
+    Mutant(
+        "an orphan's inference comes unnoticed",
+        "settle.py",
+        "[*unsettled.chunks, *again.chunks]",
+        "[*unsettled.chunks]",
+        _check("lateness"),
+    ),
+    Mutant(
+        "a client's clock is believed",
+        "silver/parse.py",
+        "SKEW = timedelta(minutes=5)",
+        "SKEW = timedelta(days=36_500)",
+        _check("clocks"),
+    ),
+    Mutant(
+        "a key may stand twice",
+        "silver/wire.py",
+        "or _keys(payload) != content.count(b'\":')",
+        "",
+        _check("torture"),
+    ),
+    Mutant(
+        "ids without case",
+        "silver/refine.py",
+        'kind, rows[name], "\\0"',
+        'kind, pc.utf8_lower(rows[name]), "\\0"',
+        _check("identity"),
+    ),
+    Mutant(
+        "the first ruling stands",
+        "gold/policy.py",
+        "max(rulings, key=lambda vote: vote.place)",
+        "min(rulings, key=lambda vote: vote.place)",
+        _check("revisions"),
     ),
 )

@@ -9,13 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from pipelines import checkpoint, leases
 from pipelines.app import TABLES, Application
@@ -27,51 +24,15 @@ from pipelines.jobs import NAMES
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.paths import checkpoints, log_path
-from pipelines.settings import Settings
 from pipelines.silver import tables as silver
 from tests import generator, lakes
+from tests.crashes import CrashError, CrashingLake, drained_with_crashes
 
 HISTORY = generator.history(11, 150)
 FIRST = 80
 """Records of the first run; what comes afterwards belongs partly to it, so that reconcile has something to do."""
 STOPS_WITHIN = 15
 """Seconds that Ctrl-C may take."""
-
-
-class CrashError(Exception):
-    """The process is gone."""
-
-
-class CrashingLake(Lake):
-    """A lake that crashes right after its first commit to one of these tables."""
-
-    def __init__(self, root: Path, tables: tuple[Table, ...], spark: SparkSession) -> None:
-        super().__init__(root, spark=spark)
-        self.tables = tables
-        self.crashed: list[str] = []
-
-    def append(self, table: Table, rows: pa.Table | DataFrame, mark: Mark, covers: Mapping[str, Any]) -> int:
-        written = super().append(table, rows, mark, covers)
-        if written and table in self.tables:
-            self.crashed.append(table.name)
-            raise CrashError(table.name)
-        return written
-
-
-def drained_with_crashes(settings: Settings, spark: SparkSession, tables: tuple[Table, ...]) -> list[str]:
-    """Drain, crash after a commit to one of the tables, start again, until it comes through; where it crashed."""
-    crashes: list[str] = []
-    while True:
-        with Application(settings, spark) as app:
-            app.lake = crashing = CrashingLake(app.root, tables, spark)
-            try:
-                app.drain()
-            except (CrashError, StateError):
-                assert crashing.crashed
-        crashes += crashing.crashed
-        if not crashing.crashed:
-            return crashes
-        assert len(crashes) < 60, f"it never comes through: {crashes}"
 
 
 @pytest.fixture(scope="module")

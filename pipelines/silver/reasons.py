@@ -13,7 +13,8 @@ _BYTES = {
     "unknown_field": "A field that this kind of event does not have.",
     "missing_field": "A required field is absent.",
     "wrong_type": "A field has another JSON type than the schema says; a boolean is no number.",
-    "bad_time": "A time that is not RFC 3339 with an offset, such as 2013-01-05T10:15:00Z.",
+    "bad_time": "A time that is not RFC 3339 with an offset, such as 2013-01-05T10:15:00Z, or that microseconds of UTC cannot hold: "
+    "a leap second, a year outside 1 to 9999.",
     "out_of_range": "A value beyond its limit: an empty or overlong text, a number too large, a score outside 0 to 1.",
 }
 _INFERENCE = {
