@@ -138,12 +138,7 @@ def import_(asked: Namespace) -> int:
             )
     finally:
         log.close()
-    table = Table(header_style="bold")
-    for name in ("file", "records", "resumed", "blank", "silent"):
-        table.add_column(name, justify="left" if name == "file" else "right")
-    for file in report.files:
-        table.add_row(*(str(value) for value in asdict(file).values()))
-    answer(asked, json.loads(json.dumps(asdict(report), default=str)), lambda: table)
+    answer(asked, json.loads(json.dumps(asdict(report), default=str)), lambda: view.imported(report))
     return 0
 
 

@@ -15,6 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from pipelines import reading
+from pipelines.cli import main
 from pipelines.errors import ConfigError, InputError
 from pipelines.importing import ImportReport, Progress, import_files
 from pipelines.log.embedded import EmbeddedLog
@@ -119,7 +120,7 @@ def test_lines_are_appended_byte_for_byte_broken_ones_too(log: EmbeddedLog, load
     file = write(tmp_path / "e.ndjson", b'{"kind": "inference"}\n{"half\n\n\xff\xfe\r\n  \n[1]')
     report = load(file)
     assert payloads(log) == [b'{"kind": "inference"}', b'{"half', b"\xff\xfe\r", b"[1]"]
-    assert (report.records, report.files[0].blank) == (4, 2)
+    assert (report.records, report.files[0].blank_lines) == (4, 2)
 
 
 def test_standard_input_is_read_to_its_end(log: EmbeddedLog, tmp_path: Path) -> None:
@@ -152,6 +153,62 @@ def test_progress_is_told_after_every_block(load: Any, tmp_path: Path) -> None:
     assert [(p.records, p.done, p.total) for p in told] == [(n, 2 * n, 24_000) for n in (5_000, 10_000, 12_000)]
 
 
+# What is told of it
+
+
+def test_records_are_counted_by_kind_and_what_is_no_event_is_counted_too(load: Any, tmp_path: Path) -> None:
+    lines = [
+        '{"kind":"inference"}',
+        '{"kind":"feedback"}',
+        '{"uid":1}',
+        '{"kind":"wish"}',
+        '{"kind":7}',
+        "[1]",
+        "{half",
+    ]
+    told = load(write(tmp_path / "e.ndjson", "\n".join(lines))).files[0]
+    assert (told.records, told.inferences, told.feedback, told.not_events) == (7, 1, 1, 5)
+
+
+def test_rows_of_a_mapping_are_counted_as_what_they_became(load: Any, tmp_path: Path) -> None:
+    row = ",2026-03-01T10:00:00Z,1,0.5,pro,1,"
+    text = f"id,at,pred,score,plan,age,churned,told\na{row}yes,1772359200\nb{row},\n"
+    file, mapping = csv_file(tmp_path, text)
+    told = load(file, mapping=mapping).files[0]
+    assert (told.records, told.inferences, told.feedback, told.not_events) == (3, 2, 1, 0)
+
+
+def test_rows_whose_only_matter_is_a_label_that_is_not_there_are_counted(load: Any, tmp_path: Path) -> None:
+    mapping = write(tmp_path / "m.import.toml", FEEDBACK_ONLY + 'value = "value"\n')
+    told = load(write(tmp_path / "e.csv", "request_id,value\na,1\nb,\n"), mapping=mapping).files[0]
+    assert (told.records, told.feedback, told.unlabelled) == (1, 1, 1)
+
+
+def command(tmp_path: Path, *arguments: str) -> int:
+    (tmp_path / "conf" / "models").mkdir(parents=True)
+    (tmp_path / "conf" / "settings.toml").touch()
+    return main(["import", *arguments, "--conf", str(tmp_path / "conf"), "--lake", str(tmp_path / "lake")])
+
+
+def test_the_command_warns_of_what_is_no_event_and_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "n.ndjson", '{"uid":1,"served_at":"2026-03-01T10:00:00Z"}\n')
+    assert command(tmp_path, str(file), "--claimed", "--frontier") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 of 1 records are no events" in said
+    assert "hindsight model init NAME --from FILE" in said
+    assert "frontier: 2026-03-01 10:01 UTC" in said
+    assert "next: hindsight run --once" in said
+    assert "not events" in said
+
+
+def test_the_counts_are_in_the_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(tmp_path, str(write(tmp_path / "n.ndjson", '{"uid":1}\n')), "--json") == 0
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    assert (file["records"], file["not_events"], file["already_there"]) == (1, 1, 0)
+
+
 # Resuming
 
 
@@ -159,7 +216,7 @@ def test_a_finished_file_is_not_imported_again(log: EmbeddedLog, load: Any, tmp_
     file = write(tmp_path / "e.ndjson", "1\n2\n")
     load(file)
     report = load(file)
-    assert (report.records, report.files[0].resumed, log.end()) == (0, 2, 2)
+    assert (report.records, report.files[0].already_there, log.end()) == (0, 2, 2)
 
 
 def test_a_changed_file_is_imported_as_a_whole(log: EmbeddedLog, load: Any, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_what_will_be_is_the_prediction_and_not_the_label(
     model, mapping = init_model("churn", file, conf)
     assert load_model(model)[1].label == "churn"
     found = imported(tmp_path, file, model, mapping)
-    assert {row["reason"] for row in found if "reason" in row} == set()
+    assert {row["reason"] for row in found} == {None}
     assert Counter(row["kind"] for row in found) == {"inference": 9, "feedback": 9, "control": 1}
     (second,) = [row["inference"] for row in found if row["kind"] == "inference" and row["event_id"] == "c1"]
     assert (second[said[0]], second["request_id"]) == (said[1], "c1")
