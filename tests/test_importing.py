@@ -344,6 +344,39 @@ def test_a_row_whose_label_is_not_known_yet_gives_the_inference_alone(
     assert "segments" not in inference
 
 
+GERMAN = """
+[source]
+time_zone = "UTC"
+delimiter = ";"
+decimal = ","
+[inference]
+request_id = "Nr"
+model = {value = "m"}
+version = {value = "1"}
+status = {value = "ok"}
+served_at = {column = "Zeit", format = "%d.%m.%Y %H:%M", zone = "Europe/Berlin"}
+prediction = {column = "Wert", at_least = 0.5}
+score = "Wert"
+[inference.features]
+Land = "Land"
+"""
+
+
+def test_a_time_may_have_a_format_and_a_zone_of_its_own_and_a_number_a_comma(
+    log: EmbeddedLog, load: Any, tmp_path: Path
+) -> None:
+    rows = "Nr;Zeit;Wert;Land\n1;05.01.2026 08:00;0,75;DE\n2;2026-01-05;,5;a,b\n3;05.07.2026 08:00;0,4;1,5\n"
+    mapping = write(tmp_path / "m.import.toml", GERMAN)
+    load(write(tmp_path / "e.csv", rows), mapping=mapping, claimed=True)
+    found = [(e["served_at"], e["prediction"], e["score"], e["features"]["Land"]) for e in events(log)]
+    assert found == [
+        ("2026-01-05T07:00:00Z", 1, 0.75, "DE"),
+        ("2026-01-05", 1, 0.5, "a,b"),
+        ("2026-07-05T06:00:00Z", 0, 0.4, 1.5),
+    ]
+    assert records(log)[0][1] == datetime(2026, 1, 5, 7, tzinfo=UTC)
+
+
 def test_the_same_row_has_the_same_ids_in_every_import(log: EmbeddedLog, load: Any, tmp_path: Path) -> None:
     row = "a,2026-03-01T10:00:00Z,1,0.5,pro,1,yes,1772359200\n"
     header = "id,at,pred,score,plan,age,churned,told\n"
@@ -487,6 +520,11 @@ def test_an_import_of_nothing_is_refused(load: Any) -> None:
         (('score = "score"', "score = 3"), "bad_value", "inference.score: expected a column name"),
         (('as = "seconds"', 'as = "fortnights"'), "bad_value", 'given_at.as: expected one of "seconds"'),
         (("score =", "scoer ="), "unknown_key", 'inference.scoer: unknown key (did you mean "score"?)'),
+        (('"at"', '{column = "at", format = "%d.%Q"}'), "bad_value", "served_at.format: expected the format of a time"),
+        (('"at"', '{column = "at", zone = "Berlin"}'), "bad_value", "served_at.zone: expected the name of a time zone"),
+        (('"score"', '{column = "score", format = "%d"}'), "bad_value", "expected no `format` for a number"),
+        (('"score"', '{column = "score", at_least = 1}'), "bad_value", "expected no `at_least` for a number"),
+        (('null = ["NA"]', 'decimal = ";"'), "bad_value", "source.decimal: expected one of"),
         (('null = ["NA"]', 'delimiter = "ab"'), "bad_value", "source.delimiter: expected one character"),
     ],
 )
