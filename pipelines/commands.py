@@ -153,8 +153,8 @@ def model(asked: Namespace) -> int:
     from pipelines.onboarding import init_model
 
     settings = _settings(asked)
-    written = init_model(asked.name, asked.source, settings.conf)
-    answer(asked, [str(path) for path in written], lambda: "\n".join(f"written: {path}" for path in written))
+    draft = init_model(asked.name, asked.source, settings.conf)
+    answer(asked, json.loads(json.dumps(asdict(draft), default=str)), lambda: view.drafted(draft, asked.source))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.importing import ImportReport
+from pipelines.onboarding import Draft
 from pipelines.status import LakeStatus
 from pipelines.verify import Report
 
@@ -75,6 +77,21 @@ def imported(report: ImportReport) -> Lines:
 
 
 _IMPORTED = ("records", "inferences", "feedback", "not_events", "already_there", "blank_lines", "unlabelled")
+
+
+def drafted(draft: Draft, file: Path) -> Lines:
+    """What became of each column of a file, what is missing, and what to do next."""
+    table = Table(header_style="bold", box=SIMPLE)
+    for name in ("column", "became", "why"):
+        table.add_column(name, overflow="fold")
+    for column in draft.columns:
+        table.add_row(*map(escape, (column.column, column.became, column.why)))
+    told = [f"written: {path}" for path in (draft.model, draft.mapping)]
+    told += [f"missing: {missing}" for missing in draft.missing]
+    told += [f"note: {note}" for note in draft.notes]
+    read = "complete the lines with TODO in both files" if draft.missing else "read both files and correct them"
+    told += [f"next: {read}, then: hindsight import {file} --mapping {draft.mapping} --claimed --frontier"]
+    return Lines(table, *(Text(line) for line in told))
 
 
 def quality(frame: pd.DataFrame, title: str, name: str) -> Table:
