@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.drafted import identifier, todo, toml
 from pipelines.guessing import Guess
-from pipelines.profiling import Sample
+from pipelines.profiling import Profile, Sample
 
 NEEDED = {
     "served_at": "no column looked like the time of the prediction",
@@ -18,7 +18,7 @@ NEEDED = {
 
 
 def draft_mapping(name: str, path: Path, seen: Sample, guess: Guess) -> str:
-    naive = ", ".join(profile.name for profile in guess.columns.values() if profile.naive)
+    naive = ", ".join(profile.name for profile in seen.profiles.values() if profile.naive)
     out = [
         f"# Which column of {seen.file.name} is which field of an event. Guessed; read it and correct it, then:",
         f"#   hindsight import {seen.file} --mapping {path} --claimed --frontier",
@@ -75,7 +75,11 @@ def _prediction(guess: Guess) -> list[str]:
 
 
 def _todo(guess: Guess, role: str) -> list[str]:
-    return [todo(role, NEEDED[role], guess.missing[role]), f'# {role} = "COLUMN"'] if role in guess.missing else []
+    """What is missing, with a line to complete: it names the first column that it could be."""
+    if role not in guess.missing:
+        return []
+    first = next((_source(profile) for profile in guess.missing[role]), '"COLUMN"')
+    return [todo(role, NEEDED[role], guess.missing[role]), f"# {role} = {first}"]
 
 
 def _no_feedback(guess: Guess) -> list[str]:
@@ -105,7 +109,11 @@ def _field(guess: Guess, role: str, reading: str | None = None, name: str | None
     profile = guess.columns.get(role)
     if profile is None:
         return []
+    return [f"# {toml(profile.name)}: {guess.why[role]}.", f"{name or role} = {_source(profile, reading)}"]
+
+
+def _source(profile: Profile, reading: str | None = None) -> str:
+    """A column, and how it is to be read."""
     how = {"as": reading or profile.epoch, "format": profile.format}
     said = "".join(f", {option} = {toml(value)}" for option, value in how.items() if value)
-    source = f"{{column = {toml(profile.name)}{said}}}" if said else toml(profile.name)
-    return [f"# {toml(profile.name)}: {guess.why[role]}.", f"{name or role} = {source}"]
+    return f"{{column = {toml(profile.name)}{said}}}" if said else toml(profile.name)

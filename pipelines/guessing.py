@@ -118,7 +118,7 @@ def _guess_times(guess: Guess, seen: Sample) -> None:
     later = [p for p in times if not p.always and _comes_with_label(p, guess, seen)]
     guess.take("given_at", later or times, (*GIVEN, *LABEL), lambda p: p.is_time)
     guess.take("served_at", always, SERVED, lambda p: p.is_time)
-    if {"prediction", "score"} & set(guess.columns):
+    if {"prediction", "score"} & set(guess.columns) or not {"label", "request_id"} <= set(guess.columns):
         never = (
             "it is a time, and never empty" if always[:1] and always[0].always else "it is the first column of times"
         )

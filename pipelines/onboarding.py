@@ -83,21 +83,19 @@ def _became(seen: Sample, guess: Guess) -> Iterator[Became]:
 
 def _notes(seen: Sample, guess: Guess) -> Iterator[str]:
     """What may be wrong, although it was taken."""
-    taken = list({id(profile): profile for profile in guess.columns.values()}.values())
-    for profile in taken:
+    for profile in seen.profiles.values():
         name = toml(profile.name)
         if profile.format:
-            yield f'{name}: its times are not RFC 3339; they are read with format = "{profile.format}" in the mapping'
+            yield f"{name}: its times are not RFC 3339, but format = {toml(profile.format)} in the mapping reads them"
         if len(profile.formats) > 1:
-            yield f'{name}: day and month could be the other way round: format = "{profile.formats[1]}"'
-    naive = ", ".join(toml(profile.name) for profile in taken if profile.naive)
-    if naive:
-        yield f"{naive}: times without an offset are taken as UTC; set time_zone (or a zone of the column) in the mapping"
-    for profile in seen.profiles.values():
+            yield f"{name}: day and month could be the other way round: format = {toml(profile.formats[1])}"
         if profile.is_dated:
             yield (
-                f"{toml(profile.name)}: looks like times, but they are not RFC 3339, and of no known format; "
+                f"{name}: looks like times, but they are not RFC 3339, and of no known format; "
                 'say it in the mapping: {column = "…", format = "%d.%m.%Y %H:%M", zone = "Europe/Berlin"}'
             )
+    naive = ", ".join(toml(profile.name) for profile in seen.profiles.values() if profile.naive)
+    if naive:
+        yield f"{naive}: times without an offset are taken as UTC; set time_zone (or a zone of the column) in the mapping"
     if guess.infers and "request_id" not in guess.columns:
         yield "no column holds ids, so they are made of the row: the same row is the same request"

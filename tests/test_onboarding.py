@@ -277,6 +277,20 @@ def test_times_and_numbers_as_germans_write_them(tmp_path: Path, conf: Path) -> 
     assert [row["inference"]["prediction"] for row in found[19:22]] == [0, 1, 1]
 
 
+def test_a_time_is_taken_and_its_format_told_even_where_no_prediction_was_recognised(
+    tmp_path: Path, conf: Path
+) -> None:
+    rows = [f"k{i};{i + 1:02d}.01.2026 08:00;{i},5;{i + 1:02d}.02.2026" for i in range(20)]
+    draft = init_model("x", csv(tmp_path, "Kennung;Zeitpunkt;Betrag;Stand", rows), conf)
+    assert became(draft)["Zeitpunkt"] == "served_at"
+    assert [missing.split(":")[0] for missing in draft.missing] == ["prediction", "label"]
+    assert [note.split(":")[0] for note in draft.notes] == ['"Zeitpunkt"', '"Stand"', '"Zeitpunkt", "Stand"']
+    text = draft.mapping.read_text(encoding="utf-8")
+    assert "A guess, for Zeitpunkt, Stand." in text
+    assert '# prediction = "Betrag"' in text
+    assert 'decimal = ","' in text
+
+
 def test_a_day_that_could_be_the_month_and_a_format_that_is_not_known_are_told(tmp_path: Path, conf: Path) -> None:
     rows = [f"a{i},03/0{i + 1}/2026 10:00,2026.1.{i + 1}T3,{i / 9}" for i in range(5)]
     draft = init_model("x", csv(tmp_path, "id,time,seen,score", rows), conf)
