@@ -13,6 +13,14 @@ from pipelines.moments import rfc3339
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
+_COMMA = re.compile(r"\s*[+-]?[0-9]*,[0-9]+\s*")
+
+
+def pointed(value: Any) -> Any:
+    """A text that is a number with a decimal comma, with a point; anything else as it stands."""
+    return value.replace(",", ".") if isinstance(value, str) and _COMMA.fullmatch(value) else value
+
+
 def plain(value: Any) -> Any:
     """A value of a cell as JSON has it. What JSON cannot say becomes a text, which refine then refuses."""
     if isinstance(value, float) and not math.isfinite(value):

@@ -20,6 +20,12 @@ DESCRIPTION = (
     "Hindsight, the feedback lakehouse: inference logs and late feedback become exact, revisable quality metrics."
 )
 
+IMPORTED = (
+    "It says of each file: records, appended now, of which inferences and feedback; not events, records without a known "
+    "kind, which will be quarantined; already there, appended by an earlier import of the same file; blank lines; and "
+    "unlabelled, rows of a mapping of labels alone that have none yet."
+)
+
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its options and an example."""
@@ -205,6 +211,7 @@ def _import(known: _Commands) -> None:
     )
     command.add_argument("--claimed", action="store_true", help="history: each record says when it was received")
     command.add_argument("--frontier", action="store_true", help="with --claimed: nothing older is to come")
+    command.description = f"{command.description}. {IMPORTED}"
 
 
 def _schema(known: _Commands) -> None:

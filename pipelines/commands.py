@@ -140,12 +140,7 @@ def import_(asked: Namespace) -> int:
             )
     finally:
         log.close()
-    table = Table(header_style="bold")
-    for name in ("file", "records", "resumed", "blank", "silent"):
-        table.add_column(name, justify="left" if name == "file" else "right")
-    for file in report.files:
-        table.add_row(*(str(value) for value in asdict(file).values()))
-    answer(asked, json.loads(json.dumps(asdict(report), default=str)), lambda: table)
+    answer(asked, json.loads(json.dumps(asdict(report), default=str)), lambda: view.imported(report))
     return 0
 
 
@@ -160,8 +155,8 @@ def model(asked: Namespace) -> int:
     from pipelines.onboarding import init_model
 
     settings = _settings(asked)
-    written = init_model(asked.name, asked.source, settings.conf)
-    answer(asked, [str(path) for path in written], lambda: "\n".join(f"written: {path}" for path in written))
+    draft = init_model(asked.name, asked.source, settings.conf)
+    answer(asked, json.loads(json.dumps(asdict(draft), default=str)), lambda: view.drafted(draft, asked.source))
     return 0
 
 

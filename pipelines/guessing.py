@@ -2,71 +2,63 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pipelines.errors import InputError
+from pipelines.hints import (
+    GIVEN,
+    LABEL,
+    MEASURES,
+    PREDICTION,
+    RATER,
+    REQUEST,
+    SCORE,
+    SERVED,
+    VERSION,
+    is_called,
+    speaks_of,
+    speaks_of_any,
+    subject,
+    words,
+)
 from pipelines.profiling import Profile, Sample
 
-_REQUEST = ("request_id", "prediction_id", "inference_id", "transaction_id", "order_id", "event_id", "uuid", "id")
-_SERVED = (
-    *("served_at", "predicted_at", "scored_at", "prediction_time", "inference_time", "request_time", "requested_at"),
-    *("timestamp", "event_time", "created_at", "datetime", "time", "date", "ts"),
-)
-_GIVEN = (
-    *("given_at", "labelled_at", "labeled_at", "label_time", "feedback_at", "feedback_time", "outcome_at"),
-    *("outcome_time", "resolved_at", "reviewed_at"),
-)
-# will_churn foretells: how likely it is, where it holds shares, else whether it is
-_SCORE = ("score", "probability", "proba", "prob", "confidence", "likelihood", "will")
-_PREDICTION = ("prediction", "predicted", "pred", "y_pred", "yhat", "y_hat", "decision", "forecast", "estimate", "will")
-_LABEL = (
-    *("label", "target", "y_true", "actual", "outcome", "truth", "y", "converted", "conversion", "clicked", "click"),
-    *(
-        "churned",
-        "churn",
-        "purchased",
-        "defaulted",
-        "default",
-        "fraud",
-        "late",
-        "returned",
-        "rating",
-        "reward",
-        "class",
-    ),
-)
-_VERSION = ("model_version", "version")
-_RATER = ("rater", "annotator", "reviewer", "labeler", "labeller")
-_MEASURES = ("latency", "duration", "elapsed", "cost", "tokens")
 _MOST_SEGMENTS = 20
+_MOST_CLASSES = 50
 
 
 @dataclass
 class Guess:
-    """The column of each role, and why; `left` are the columns that nothing was made of."""
+    """The column of each role, and why; `left` are the columns that nothing was made of.
+
+    `missing`: what was looked for and not found, by role, with the columns that it could be.
+    """
 
     columns: dict[str, Profile] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
     measures: list[Profile] = field(default_factory=list)
     segments: list[Profile] = field(default_factory=list)
     left: list[Profile] = field(default_factory=list)
-
-    @property
-    def infers(self) -> bool:
-        """Whether a row holds an inference."""
-        return "served_at" in self.columns and bool({"prediction", "score"} & set(self.columns))
+    missing: dict[str, list[Profile]] = field(default_factory=dict)
 
     @property
     def judges(self) -> bool:
-        """Whether a row holds feedback, on its own inference or on one that it names."""
-        return {"label", "given_at"} <= set(self.columns) and (self.infers or "request_id" in self.columns)
+        """Whether a row holds a label: feedback on its own inference, or on one that it names."""
+        return "label" in self.columns
 
-    def take(self, role: str, free: Sequence[Profile], hints: Sequence[str], fits: Callable[[Profile], bool]) -> None:
+    @property
+    def infers(self) -> bool:
+        """Whether a row holds an inference: it does, unless it is clearly feedback and nothing else."""
+        said = "served_at" in self.columns and bool({"prediction", "score"} & set(self.columns))
+        return said or not {"label", "given_at", "request_id"} <= set(self.columns)
+
+    def free(self, profiles: Sequence[Profile]) -> list[Profile]:
+        return [profile for profile in profiles if profile not in self.columns.values()]
+
+    def take(self, role: str, among: Sequence[Profile], hints: Sequence[str], fits: Callable[[Profile], bool]) -> None:
         """Give a role to the column whose name speaks of it, exactly or in part, and whose content fits."""
-        fitting = [profile for profile in free if fits(profile) and profile not in self.columns.values()]
-        for speaks in (_is_called, _speaks_of):
+        fitting = [profile for profile in self.free(among) if fits(profile)]
+        for speaks in (is_called, speaks_of):
             for hint in hints:
                 for profile in fitting:
                     if role not in self.columns and speaks(profile.name, hint):
@@ -79,48 +71,89 @@ class Guess:
 
 
 def guess_columns(seen: Sample) -> Guess:
-    """Raises InputError nothing_recognised where neither an inference nor feedback comes of a row."""
+    """Every column has a role, is a segment or a measure, or is left out."""
     guess, profiles = Guess(), list(seen.profiles.values())
-    guess.take("request_id", profiles, _REQUEST, lambda p: p.unique and not p.is_time)
-    guess.take("request_id", profiles, _REQUEST[:-1], _is_flat)
-    guess.take("score", profiles, _SCORE, _is_share)
-    guess.take("prediction", profiles, _PREDICTION, _is_flat)
-    guess.take("version", profiles, _VERSION, lambda p: _is_flat(p) and not p.unique)
-    guess.take("rater", profiles, _RATER, _is_flat)
-    _guess_times(guess, profiles)
-    guess.take("label", profiles, _LABEL, lambda p: _is_flat(p) and (p.kind == "number" or not p.unique))
-    if not guess.infers and not guess.judges:
-        raise _nothing_recognised(seen, guess)
-    free = [profile for profile in profiles if profile not in guess.columns.values()]
+    guess.take("request_id", profiles, REQUEST, lambda p: p.unique and not p.is_time)
+    guess.take("request_id", profiles, REQUEST[:-1], _is_flat)
+    guess.take("score", profiles, SCORE, _is_share)
+    guess.take("prediction", profiles, PREDICTION, _is_flat)
+    guess.take("version", profiles, VERSION, lambda p: _is_flat(p) and not p.unique)
+    guess.take("rater", profiles, RATER, _is_flat)
+    guess.take("label", profiles, LABEL, _may_be_label)
+    _guess_by_content(guess, profiles)
+    _guess_times(guess, seen)
+    _miss(guess, profiles)
+    free = guess.free(profiles)
     if guess.infers:
-        guess.measures = [p for p in free if p.kind == "number" and any(_speaks_of(p.name, hint) for hint in _MEASURES)]
+        guess.measures = [p for p in free if p.kind == "number" and speaks_of_any(p.name, MEASURES)]
         guess.segments = [p for p in free if p.kind == "text" and 1 < len(p.values) <= _MOST_SEGMENTS and not p.unique]
     guess.left = [p for p in free if p not in guess.measures and p not in guess.segments]
     return guess
 
 
-def _guess_times(guess: Guess, profiles: Sequence[Profile]) -> None:
-    guess.take("given_at", profiles, _GIVEN, lambda p: p.is_time)
-    guess.take("given_at", profiles, _LABEL, lambda p: p.is_time)
-    guess.take("served_at", profiles, _SERVED, lambda p: p.is_time)
-    free = [profile for profile in profiles if profile.is_time and profile not in guess.columns.values()]
-    if {"prediction", "score"} & set(guess.columns):
-        guess.fall_back("served_at", free, "it is the first column of times")
-        free = [profile for profile in free if profile not in guess.columns.values()]
-    guess.fall_back("given_at", free, "it is the next column of times")
+def _guess_by_content(guess: Guess, profiles: Sequence[Profile]) -> None:
+    """What the names do not tell, the values may."""
+    foretold = guess.columns.get("prediction") or guess.columns.get("score")
+    about = subject(foretold.name) if foretold else set()
+    same = [p for p in guess.free(profiles) if about and about <= set(words(p.name).split("_")) and _may_be_label(p)]
+    guess.fall_back("label", same, f"its name speaks of {' '.join(sorted(about))}, as the prediction's does")
+    binary = [p for p in guess.free(profiles) if _may_be_label(p) and len(p.values) == 2 and not p.always]
+    guess.fall_back("label", binary, "it has two values, and is empty where none is known yet")
+    label = guess.columns.get("label")
+    if not {"prediction", "score"} & set(guess.columns):
+        shares = [p for p in guess.free(profiles) if _is_score(p) and (label or not speaks_of_any(p.name, LABEL))]
+        guess.fall_back("score", shares, "it has many different values, all from 0 to 1")
+    if label and not {"prediction", "score"} & set(guess.columns) and not label.always:
+        alike = [p for p in guess.free(profiles) if p.always and set(p.values) == set(label.values)]
+        guess.fall_back("prediction", alike, "it has the values of the label, and is never empty")
+    guess.take("label", profiles, LABEL, _is_called_label)
+    ids = [p for p in guess.free(profiles) if p.unique and p.always and _is_id(p)]
+    guess.fall_back("request_id", ids, "it is never empty, and no two rows have the same")
+
+
+def _guess_times(guess: Guess, seen: Sample) -> None:
+    """A time that is always there is that of the prediction; one that is only there where the label is, the label's."""
+    times = [p for p in guess.free(list(seen.profiles.values())) if p.is_time]
+    always = [p for p in times if p.always] or times
+    later = [p for p in times if not p.always and _comes_with_label(p, guess, seen)]
+    guess.take("given_at", later or times, (*GIVEN, *LABEL), lambda p: p.is_time)
+    guess.take("served_at", always, SERVED, lambda p: p.is_time)
+    if {"prediction", "score"} & set(guess.columns) or not {"label", "request_id"} <= set(guess.columns):
+        never = (
+            "it is a time, and never empty" if always[:1] and always[0].always else "it is the first column of times"
+        )
+        guess.fall_back("served_at", guess.free(always), never)
+    guess.fall_back("given_at", guess.free(later), "it is a time, and only there where the label is")
+    guess.fall_back("given_at", guess.free(times), "it is the next column of times")
     served = [guess.columns["served_at"]] if "served_at" in guess.columns else []
     guess.fall_back("given_at", served, "there is no other time: every label is taken as given at once")
 
 
-def _nothing_recognised(seen: Sample, guess: Guess) -> InputError:
-    found = ", ".join(f"{profile.name} ({profile.kind})" for profile in seen.profiles.values())
-    known = ", ".join(f"{role}: {profile.name}" for role, profile in guess.columns.items()) or "nothing"
-    return InputError(
-        "nothing_recognised",
-        f"{seen.file}: neither predictions (a time, and a prediction or a score from 0 to 1) nor labels (a time, a "
-        f"label, and the id of the request) were recognised. Recognised: {known}. Columns: {found}. Rename the columns "
-        "or write the mapping by hand: data/README.md shows one.",
+def _comes_with_label(profile: Profile, guess: Guess, seen: Sample) -> bool:
+    label = guess.columns.get("label")
+    return label is not None and not any(
+        label.is_empty(row.get(label.name)) and not profile.is_empty(row.get(profile.name)) for row in seen.rows
     )
+
+
+def _miss(guess: Guess, profiles: Sequence[Profile]) -> None:
+    """Note what is missing; a role of a section that is not written lets its column go."""
+    unused = [] if guess.judges else ["given_at", "rater"]
+    unused += [] if guess.infers else ["served_at", "prediction", "score", "version"]
+    for role in unused:
+        guess.columns.pop(role, None)
+    free = guess.free(profiles)
+    times = [p for p in free if p.is_time or p.is_dated]
+    flat = [p for p in free if _is_flat(p) and not p.is_dated and not speaks_of_any(p.name, MEASURES)]
+    few = [p for p in flat if p.kind == "number" or 1 < len(p.values) <= _MOST_CLASSES]
+    if guess.infers and "served_at" not in guess.columns:
+        guess.missing["served_at"] = times
+    if guess.infers and not {"prediction", "score"} & set(guess.columns):
+        guess.missing["prediction"] = few
+    if not guess.judges:
+        guess.missing["label"] = few
+    elif "given_at" not in guess.columns:
+        guess.missing["given_at"] = times
 
 
 def _is_flat(profile: Profile) -> bool:
@@ -132,14 +165,30 @@ def _is_share(profile: Profile) -> bool:
     return profile.kind == "number" and all(0 <= value <= 1 for value in profile.values) and len(profile.values) > 2
 
 
-def _is_called(name: str, hint: str) -> bool:
-    return _words(name) == hint
+def _is_score(profile: Profile) -> bool:
+    """Many different shares: more than a scale has."""
+    return _is_share(profile) and (len(profile.values) > 10 or profile.unique)
 
 
-def _speaks_of(name: str, hint: str) -> bool:
-    return f"_{hint}_" in f"_{_words(name)}_"
+def _may_be_label(profile: Profile) -> bool:
+    return (
+        _is_flat(profile)
+        and (profile.kind == "number" or not profile.unique)
+        and not _is_score(profile)
+        and not speaks_of_any(profile.name, (*SCORE, *PREDICTION, *MEASURES))
+    )
 
 
-def _words(name: str) -> str:
-    """customerId, Customer ID and customer-id as customer_id."""
-    return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_")
+def _is_called_label(profile: Profile) -> bool:
+    """For a column whose name speaks of a label: shares may be one too, where nothing else is."""
+    many = profile.kind == "text" and profile.unique
+    return _is_flat(profile) and not many and not speaks_of_any(profile.name, (*SCORE, *PREDICTION))
+
+
+def _is_id(profile: Profile) -> bool:
+    """Texts without blanks, or whole numbers: what ids are."""
+    if not _is_flat(profile) or profile.is_dated or speaks_of_any(profile.name, (*MEASURES, *LABEL, *PREDICTION)):
+        return False
+    if profile.kind == "number":
+        return all(isinstance(value, int) for value in profile.values)
+    return not any(" " in str(value) for value in profile.values)

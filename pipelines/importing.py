@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pipelines.errors import InputError, nearest
 from pipelines.imported import Memory
 from pipelines.mapping import Mapping, load_mapping
 from pipelines.reading import Block, Row, columns, format_of, length, lines, naive_times, rows
-from pipelines.records import OWN_TIMES, Record, reader
+from pipelines.records import OWN_TIMES, Record, kind_of, reader
 
 Source = Path | Literal["-"]
 APPEND_BYTES = 32 << 20
@@ -51,15 +52,19 @@ class Progress:
 class FileReport:
     """What came of one file.
 
-    `records`: appended now; `resumed`: appended by an earlier import; `blank`: lines without anything; `silent`: rows
-    that say nothing, such as one whose label is not known yet.
+    `records`: appended now, of which `inferences`, `feedback`, and `not_events`: without a known kind, so that refine
+    will quarantine them; `already_there`: appended by an earlier import; `blank_lines`: without anything; `unlabelled`:
+    rows that say nothing yet, as the mapping takes labels alone and theirs is empty.
     """
 
     file: str
     records: int
-    resumed: int
-    blank: int
-    silent: int
+    inferences: int
+    feedback: int
+    not_events: int
+    already_there: int
+    blank_lines: int
+    unlabelled: int
 
 
 @dataclass(frozen=True)
@@ -135,18 +140,29 @@ def _import(
     tell: Callable[[Memory], None],
 ) -> FileReport:
     """Append blocks, and write down after each what lies behind."""
-    before, blank, silent = memory.records, 0, 0
+    before, blank, unlabelled, kinds = memory.records, 0, 0, Counter[str]()
     if not memory.finished:
         for block, found in told:
             blank += block.blank
-            silent += sum(not records for records in found)
-            memory.records += _append(log, [record for records in found for record in records], memory, claimed)
+            unlabelled += sum(not records for records in found)
+            appended = [record for records in found for record in records]
+            memory.records += _append(log, appended, memory, claimed)
+            kinds.update(kind_of(payload) for payload, _ in appended)
             memory.position = block.position
             memory.write()
             tell(memory)
         memory.finished = True
         memory.write()
-    return FileReport(memory.file, memory.records - before, before, blank, silent)
+    return FileReport(
+        file=memory.file,
+        records=memory.records - before,
+        inferences=kinds["inference"],
+        feedback=kinds["feedback"],
+        not_events=kinds[""],
+        already_there=before,
+        blank_lines=blank,
+        unlabelled=unlabelled,
+    )
 
 
 def _append(log: Log, records: list[Record], memory: Memory, claimed: bool) -> int:

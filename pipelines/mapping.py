@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from msgspec import inspect
 
-from pipelines.cells import number, plain, text
+from pipelines.cells import number, plain, pointed, text
 from pipelines.errors import ConfigError
+from pipelines.fields import ZONE, Field, entry_of, field_of, form_of, zone
 from pipelines.keys import Keys
-from pipelines.moments import EPOCHS, instant, rfc3339
+from pipelines.moments import instant, rfc3339
 from pipelines.problems import Problems
 from pipelines.quantities import read_toml
 from pipelines.silver.wire import KINDS
@@ -28,27 +28,6 @@ from pipelines.silver.wire import KINDS
 Row = Rows[str, Any]
 _OWN_TIME = {"inference": "served_at", "feedback": "given_at"}
 _ID = {"inference": "request_id", "feedback": "feedback_id"}
-_FORMS: dict[type, str] = {
-    inspect.FloatType: "number",
-    inspect.StrType: "text",
-    inspect.LiteralType: "text",
-    inspect.DictType: "table",
-}
-_READINGS = {"time": tuple(EPOCHS), "scalar": ("number", "text")}
-
-
-@dataclass(frozen=True)
-class Field:
-    """Where one field of an event comes from: a column, or the same value for every row.
-
-    `form` is what the contract says of it: time, number, text, scalar (number or text), cell (anything flat) or raw.
-    `reading` is how to take it: the unit of a time that is counted, or whether a scalar is a number or a text.
-    """
-
-    form: str
-    column: str = ""
-    value: Any = None
-    reading: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +51,7 @@ class Mapping:
     zone: tzinfo | None
     null: frozenset[str]
     delimiter: str
+    comma: bool
     digest: str
 
     @property
@@ -121,8 +101,11 @@ class Mapping:
         return {name: value for name, value in event.items() if value is not None}
 
     def _received(self, section: Section, row: Row) -> datetime | None:
-        times = (instant(self._found(field, row), self.zone, field.reading) for field in section.received)
+        times = (self._instant(field, self._found(field, row)) for field in section.received)
         return next((at for at in times if at is not None), None)
+
+    def _instant(self, field: Field, value: Any) -> datetime | None:
+        return instant(value, field.zone or self.zone, field.reading, field.format)
 
     def _found(self, field: Field, row: Row) -> Any:
         """What a row holds for a field; None for an empty cell."""
@@ -135,12 +118,15 @@ class Mapping:
         if value is None:
             return None
         if field.form == "time":
-            at = instant(value, self.zone, field.reading)
+            at = self._instant(field, value)
             return plain(value) if at is None else rfc3339(at)
         if field.form == "text" or field.reading == "text":
             return text(value)
         if field.form in ("number", "scalar") or (field.form == "cell" and isinstance(value, str)):
-            return number(value)
+            found = number(pointed(value) if self.comma else value)
+            if field.at_least is None or isinstance(found, str):
+                return found
+            return int(found >= field.at_least)
         return plain(value)
 
 
@@ -149,15 +135,16 @@ def load_mapping(path: Path) -> Mapping:
     body = read_toml(path)
     problems = Problems(str(path))
     top = Keys(body, "", ("source", *_ID), problems)
-    source = Keys(top.table("source"), "source.", ("time_zone", "null", "delimiter"), problems)
+    source = Keys(top.table("source"), "source.", ("time_zone", "null", "delimiter", "decimal"), problems)
     sections = tuple(_section(kind, top.table(kind), problems) for kind in _ID if kind in body)
     if not sections:
         problems.missing("[inference] or [feedback]", "at least one of the two")
     mapping = Mapping(
         sections,
-        source.read("time_zone", _zone, None, 'the time zone of times without an offset, such as "UTC"'),
+        source.read("time_zone", zone, None, ZONE),
         frozenset(["", *(source.strings("null", []))]),
         source.text("delimiter", ","),
+        source.choice("decimal", (".", ","), ".") == ",",
         hashlib.sha256(path.read_bytes()).hexdigest()[:16],
     )
     if len(mapping.delimiter) != 1:
@@ -177,57 +164,15 @@ def _section(kind: str, body: dict[str, Any], problems: Problems) -> Section:
     fields: dict[str, Field] = {}
     tables: dict[str, dict[str, Field]] = {}
     for name, wire in known.items():
-        if name in body and _form(wire) == "table" and isinstance(body[name], dict) and "column" not in body[name]:
+        if name in body and form_of(wire) == "table" and isinstance(body[name], dict) and "column" not in body[name]:
             entries = Keys(body[name], f"{kind}.{name}.", body[name], problems)
-            form = _form(_entry(wire))
-            tables[name] = {key: _field(entries, key, form) for key in body[name]}
+            form = form_of(entry_of(wire))
+            tables[name] = {key: field_of(entries, key, form) for key in body[name]}
         elif name in body:
-            fields[name] = _field(keys, name, _form(wire))
+            fields[name] = field_of(keys, name, form_of(wire))
     for column in KINDS[kind].sent:
         if not column.nullable and column.name not in (*body, _ID[kind]):
             problems.missing(f"{kind}.{column.name}", 'a column, or {value = "the same for every row"}')
-    received = [_field(keys, "received_at", "time")] if "received_at" in body else []
+    received = [field_of(keys, "received_at", "time")] if "received_at" in body else []
     received += [fields[_OWN_TIME[kind]]] if _OWN_TIME[kind] in fields else []
     return Section(kind, fields, tables, tuple(received))
-
-
-def _field(keys: Keys, key: str, form: str) -> Field:
-    found = keys.body[key]
-    expected = 'a column name, {column = "name"}, or {value = "the same for every row"}'
-    if isinstance(found, str) and found:
-        return Field(form, column=found)
-    if not isinstance(found, dict) or ("column" in found) == ("value" in found):
-        keys.bad_value(key, found, expected)
-        return Field(form)
-    inner = Keys(found, f"{keys.prefix}{key}.", ("column", "value", "as"), keys.problems)
-    allowed = _READINGS.get(form, ())
-    reading = inner.choice("as", allowed, "") if "as" in found and allowed else None
-    if "as" in found and not allowed:
-        inner.bad_value("as", found["as"], f"no `as` for a {form}")
-    return Field(form, inner.text("column", "") if "column" in found else "", found.get("value"), reading)
-
-
-def _form(wire: inspect.Type) -> str:
-    """What the contract says of a field."""
-    kinds = {type(part) for part in _parts(wire)} - {inspect.NoneType}
-    if inspect.DateTimeType in kinds:
-        return "time"
-    if kinds in ({inspect.FloatType, inspect.StrType}, {inspect.FloatType, inspect.StrType, inspect.BoolType}):
-        return "cell" if inspect.BoolType in kinds else "scalar"
-    return _FORMS.get(next(iter(kinds)), "raw") if len(kinds) == 1 else "raw"
-
-
-def _parts(wire: inspect.Type) -> tuple[inspect.Type, ...]:
-    return wire.types if isinstance(wire, inspect.UnionType) else (wire,)
-
-
-def _entry(wire: inspect.Type) -> inspect.Type:
-    """The type of the values of a field that holds several by name."""
-    return next(part.value_type for part in _parts(wire) if isinstance(part, inspect.DictType))
-
-
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError) as error:
-        raise ValueError('the name of a time zone, such as "UTC" or "America/New_York"') from error

@@ -19,14 +19,19 @@ _MICROSECOND = timedelta(microseconds=1)
 _DIGITS = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?([eE]\+?[0-9]{1,2})?")
 
 
-def instant(value: Any, zone: tzinfo | None = None, epoch: str | None = None) -> datetime | None:
+def instant(
+    value: Any, zone: tzinfo | None = None, epoch: str | None = None, form: str | None = None
+) -> datetime | None:
     """The point in time that a value means, in UTC; None where it means none.
 
     A time without offset is one of `zone` (the first, in an hour that occurs twice), and none without a zone. A number,
     or a text of digits, counts `epoch` (a name of EPOCHS) since 1970, and is no time without it. A date is a midnight.
+    A text is ISO 8601, or of `form`, as strptime has it: "%d.%m.%Y %H:%M".
     """
     try:
-        if isinstance(value, str) and not (epoch and _DIGITS.fullmatch(value)):
+        if form and isinstance(value, str):
+            at = datetime.strptime(value.strip(), form)
+        elif isinstance(value, str) and not (epoch and _DIGITS.fullmatch(value)):
             at = datetime.fromisoformat(value.strip())
         elif isinstance(value, datetime):
             at = value

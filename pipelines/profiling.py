@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from pipelines.cells import number
+from pipelines.cells import number, pointed
 from pipelines.errors import InputError
 from pipelines.moments import EPOCHS, instant
 from pipelines.reading import Row, columns, format_of, lines, rows
@@ -21,15 +21,19 @@ SAMPLE = 50_000
 """Rows that are looked at."""
 _EMPTY_WORDS = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None", "NaT")
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
+_DATED = re.compile(r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}")
+_DATES = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d %b %Y", "%b %d, %Y")
+_TIMES = (" %H:%M:%S", " %H:%M", "", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p", ", %H:%M:%S", ", %H:%M")
 _SINCE, _UNTIL = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One column. `kind`: number, time, text, other (nested) or empty; `values`: how often each occurs.
+    """One column. `kind`: number, time, text, other (nested) or empty; `filled` of `rows`: how many have a value.
 
-    `epoch`: the unit, where its numbers look like counted times; `naive`: times without an offset; `null`: words for
-    nothing.
+    `values`: how often each occurs; `epoch`: the unit, where its numbers look like counted times; `formats`: in which
+    its texts are times, where those are no ISO 8601; `naive`: times without an offset; `null`: words for nothing;
+    `comma`: its numbers have a decimal comma.
     """
 
     name: str
@@ -39,6 +43,25 @@ class Profile:
     epoch: str | None
     naive: bool
     null: tuple[str, ...]
+    rows: int
+    formats: tuple[str, ...]
+    comma: bool
+
+    @property
+    def always(self) -> bool:
+        return self.filled == self.rows
+
+    @property
+    def format(self) -> str | None:
+        return self.formats[0] if self.formats else None
+
+    @property
+    def is_dated(self) -> bool:
+        """Texts that look like times, though of no format that is known."""
+        return self.kind == "text" and all(_DATED.match(str(value)) for value in self.values)
+
+    def is_empty(self, cell: Any) -> bool:
+        return cell in (None, "") or (isinstance(cell, str) and cell in self.null)
 
     @property
     def unique(self) -> bool:
@@ -58,6 +81,10 @@ class Sample:
     profiles: dict[str, Profile]
     delimiter: str
 
+    @property
+    def comma(self) -> bool:
+        return any(profile.comma for profile in self.profiles.values())
+
 
 def sample(file: Path) -> Sample:
     """Look at a CSV, Parquet or NDJSON file.
@@ -73,7 +100,10 @@ def sample(file: Path) -> Sample:
     names = list(dict.fromkeys(name for row in found for name in row))
     if not names:
         raise InputError("no_rows", f"{file}: no rows; expected a header (CSV) or columns, and at least one row")
-    return Sample(file, found, {name: _profile(name, [row.get(name) for row in found]) for name in names}, delimiter)
+    # beside commas that separate cells, one in a number separates thousands
+    comma = delimiter != ","
+    profiles = {name: _profile(name, [row.get(name) for row in found], comma) for name in names}
+    return Sample(file, found, profiles, delimiter)
 
 
 def _rows(file: Path, delimiter: str) -> Iterator[Row]:
@@ -93,23 +123,50 @@ def _document(line: bytes) -> Row | None:
         return None
 
 
-def _profile(name: str, cells: list[Any]) -> Profile:
+def _profile(name: str, cells: list[Any], comma: bool) -> Profile:
     present = [cell for cell in cells if cell is not None and cell != ""]
     words = {cell for cell in present if isinstance(cell, str) and cell in _EMPTY_WORDS}
     rest = [cell for cell in present if not (isinstance(cell, str) and cell in words)]
-    kinds = {_kind(cell) for cell in rest}
-    if words and kinds not in ({"number"}, {"time"}):
-        words, rest, kinds = set(), present, {_kind(cell) for cell in present}
-    kind = next(iter(kinds)) if len(kinds) == 1 else "text" if kinds == {"number", "text"} else "other"
-    values = Counter(_value(cell) for cell in rest) if kinds and kind != "other" else Counter()
+    kind, formats = _kinds(rest, comma)
+    if words and kind not in ("number", "time"):
+        words, rest = set(), present
+        kind, formats = _kinds(present, comma)
+    values = Counter(_value(cell, kind) for cell in rest) if kind not in ("empty", "other") else Counter()
+    zoneless = any(instant(cell) is None for cell in rest if not isinstance(cell, int | float))
     return Profile(
         name,
-        kind if kinds else "empty",
+        kind,
         len(rest),
         values,
         _epoch(list(values)) if kind == "number" else None,
-        kind == "time" and any(instant(cell) is None for cell in rest if not isinstance(cell, int | float)),
+        kind == "time" and zoneless,
         tuple(sorted(words)),
+        len(cells),
+        formats,
+        kind == "number" and any(pointed(cell) != cell for cell in rest),
+    )
+
+
+def _kinds(cells: list[Any], comma: bool) -> tuple[str, tuple[str, ...]]:
+    """What the cells are in common, and where they are times as texts, in which formats."""
+    kinds = {_kind(cell) for cell in cells}
+    if len(kinds) == 1 and kinds != {"text"}:
+        return kinds.pop(), ()
+    if not kinds or not kinds <= {"number", "text"}:
+        return "other" if kinds else "empty", ()
+    if comma and {_kind(pointed(cell)) for cell in cells} == {"number"}:
+        return "number", ()
+    formats = _formats(set(cells))
+    return "time" if formats else "text", formats
+
+
+def _formats(cells: set[Any]) -> tuple[str, ...]:
+    """The formats in which all cells are times; two where the day could be the month."""
+    return tuple(
+        date + time
+        for date in _DATES
+        for time in _TIMES
+        if all(isinstance(cell, str) and instant(cell, UTC, None, date + time) for cell in cells)
     )
 
 
@@ -121,8 +178,8 @@ def _kind(cell: Any) -> str:
     return "text" if isinstance(number(cell), str) else "number"
 
 
-def _value(cell: Any) -> Any:
-    return cell if isinstance(cell, datetime | date) else number(cell)
+def _value(cell: Any, kind: str) -> Any:
+    return cell if isinstance(cell, datetime | date) else number(pointed(cell) if kind == "number" else cell)
 
 
 def _epoch(values: list[Any]) -> str | None:

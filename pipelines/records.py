@@ -14,6 +14,7 @@ from pipelines.cells import plain
 from pipelines.mapping import Mapping, encoded
 from pipelines.moments import instant
 from pipelines.reading import Row
+from pipelines.silver.wire import KINDS
 
 Record = tuple[bytes, datetime | None]
 """A payload, and when it was received; None where it does not say."""
@@ -41,6 +42,22 @@ def _mapped(item: bytes | Row, mapping: Mapping, is_json: bool) -> list[Record]:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
     return [(item, None)]
+
+
+class _Kinded(msgspec.Struct):
+    kind: str = ""
+
+
+_KINDED = msgspec.json.Decoder(_Kinded)
+
+
+def kind_of(payload: bytes) -> str:
+    """The kind of event that a record says it is; empty where that is none. Whether it is a good one, refine decides."""
+    try:
+        kind = _KINDED.decode(payload).kind
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+    return kind if kind in KINDS else ""
 
 
 class _Line(msgspec.Struct):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.importing import ImportReport
+from pipelines.onboarding import Draft
 from pipelines.status import LakeStatus
 from pipelines.verify import Difference, Report
 
@@ -83,6 +86,42 @@ def proof(report: Report) -> str:
         f"verify: {since}{report.cells_compared:,} cells, now and as of {len(report.as_of)} earlier moments, and "
         f"{report.outcomes_compared:,} outcomes compared with an independent batch computation: differences {report.differences}"
     )
+
+
+def imported(report: ImportReport) -> Lines:
+    """What came of an import, a file a row; below it what is not right, and what to do next."""
+    table = Table(header_style="bold", box=SIMPLE)
+    for name in ("file", *_IMPORTED):
+        table.add_column(name.replace("_", " "), justify="left" if name == "file" else "right", overflow="fold")
+    for file in report.files:
+        table.add_row(escape(file.file), *(f"{getattr(file, name):,}" for name in _IMPORTED))
+    told = [
+        f"{file.file}: {file.not_events:,} of {file.records:,} records are no events (they have no `kind`), and will be "
+        "quarantined. Are they rows of your own? `hindsight model init NAME --from FILE` writes a mapping for them; then "
+        "import with --mapping."
+        for file in report.files
+        if file.not_events
+    ]
+    told += [f"frontier: {report.frontier:%Y-%m-%d %H:%M} UTC; nothing older is to come"] if report.frontier else []
+    return Lines(table, *(Text(line) for line in [*told, "next: hindsight run --once"]))
+
+
+_IMPORTED = ("records", "inferences", "feedback", "not_events", "already_there", "blank_lines", "unlabelled")
+
+
+def drafted(draft: Draft, file: Path) -> Lines:
+    """What became of each column of a file, what is missing, and what to do next."""
+    table = Table(header_style="bold", box=SIMPLE)
+    for name in ("column", "became", "why"):
+        table.add_column(name, overflow="fold")
+    for column in draft.columns:
+        table.add_row(*map(escape, (column.column, column.became, column.why)))
+    told = [f"written: {path}" for path in (draft.model, draft.mapping)]
+    told += [f"missing: {missing}" for missing in draft.missing]
+    told += [f"note: {note}" for note in draft.notes]
+    read = "complete the lines with TODO in both files" if draft.missing else "read both files and correct them"
+    told += [f"next: {read}, then: hindsight import {file} --mapping {draft.mapping} --claimed --frontier"]
+    return Lines(table, *(Text(line) for line in told))
 
 
 def quality(frame: pd.DataFrame, title: str, name: str) -> Table:

@@ -15,6 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from pipelines import reading
+from pipelines.cli import main
 from pipelines.errors import ConfigError, InputError
 from pipelines.importing import ImportReport, Progress, import_files
 from pipelines.log.embedded import EmbeddedLog
@@ -119,7 +120,7 @@ def test_lines_are_appended_byte_for_byte_broken_ones_too(log: EmbeddedLog, load
     file = write(tmp_path / "e.ndjson", b'{"kind": "inference"}\n{"half\n\n\xff\xfe\r\n  \n[1]')
     report = load(file)
     assert payloads(log) == [b'{"kind": "inference"}', b'{"half', b"\xff\xfe\r", b"[1]"]
-    assert (report.records, report.files[0].blank) == (4, 2)
+    assert (report.records, report.files[0].blank_lines) == (4, 2)
 
 
 def test_standard_input_is_read_to_its_end(log: EmbeddedLog, tmp_path: Path) -> None:
@@ -152,6 +153,62 @@ def test_progress_is_told_after_every_block(load: Any, tmp_path: Path) -> None:
     assert [(p.records, p.done, p.total) for p in told] == [(n, 2 * n, 24_000) for n in (5_000, 10_000, 12_000)]
 
 
+# What is told of it
+
+
+def test_records_are_counted_by_kind_and_what_is_no_event_is_counted_too(load: Any, tmp_path: Path) -> None:
+    lines = [
+        '{"kind":"inference"}',
+        '{"kind":"feedback"}',
+        '{"uid":1}',
+        '{"kind":"wish"}',
+        '{"kind":7}',
+        "[1]",
+        "{half",
+    ]
+    told = load(write(tmp_path / "e.ndjson", "\n".join(lines))).files[0]
+    assert (told.records, told.inferences, told.feedback, told.not_events) == (7, 1, 1, 5)
+
+
+def test_rows_of_a_mapping_are_counted_as_what_they_became(load: Any, tmp_path: Path) -> None:
+    row = ",2026-03-01T10:00:00Z,1,0.5,pro,1,"
+    text = f"id,at,pred,score,plan,age,churned,told\na{row}yes,1772359200\nb{row},\n"
+    file, mapping = csv_file(tmp_path, text)
+    told = load(file, mapping=mapping).files[0]
+    assert (told.records, told.inferences, told.feedback, told.not_events) == (3, 2, 1, 0)
+
+
+def test_rows_whose_only_matter_is_a_label_that_is_not_there_are_counted(load: Any, tmp_path: Path) -> None:
+    mapping = write(tmp_path / "m.import.toml", FEEDBACK_ONLY + 'value = "value"\n')
+    told = load(write(tmp_path / "e.csv", "request_id,value\na,1\nb,\n"), mapping=mapping).files[0]
+    assert (told.records, told.feedback, told.unlabelled) == (1, 1, 1)
+
+
+def command(tmp_path: Path, *arguments: str) -> int:
+    (tmp_path / "conf" / "models").mkdir(parents=True)
+    (tmp_path / "conf" / "settings.toml").touch()
+    return main(["import", *arguments, "--conf", str(tmp_path / "conf"), "--lake", str(tmp_path / "lake")])
+
+
+def test_the_command_warns_of_what_is_no_event_and_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "n.ndjson", '{"uid":1,"served_at":"2026-03-01T10:00:00Z"}\n')
+    assert command(tmp_path, str(file), "--claimed", "--frontier") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 of 1 records are no events" in said
+    assert "hindsight model init NAME --from FILE" in said
+    assert "frontier: 2026-03-01 10:01 UTC" in said
+    assert "next: hindsight run --once" in said
+    assert "not events" in said
+
+
+def test_the_counts_are_in_the_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(tmp_path, str(write(tmp_path / "n.ndjson", '{"uid":1}\n')), "--json") == 0
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    assert (file["records"], file["not_events"], file["already_there"]) == (1, 1, 0)
+
+
 # Resuming
 
 
@@ -159,7 +216,7 @@ def test_a_finished_file_is_not_imported_again(log: EmbeddedLog, load: Any, tmp_
     file = write(tmp_path / "e.ndjson", "1\n2\n")
     load(file)
     report = load(file)
-    assert (report.records, report.files[0].resumed, log.end()) == (0, 2, 2)
+    assert (report.records, report.files[0].already_there, log.end()) == (0, 2, 2)
 
 
 def test_a_changed_file_is_imported_as_a_whole(log: EmbeddedLog, load: Any, tmp_path: Path) -> None:
@@ -285,6 +342,39 @@ def test_a_row_whose_label_is_not_known_yet_gives_the_inference_alone(
     (inference,) = events(log)
     assert "score" not in inference
     assert "segments" not in inference
+
+
+GERMAN = """
+[source]
+time_zone = "UTC"
+delimiter = ";"
+decimal = ","
+[inference]
+request_id = "Nr"
+model = {value = "m"}
+version = {value = "1"}
+status = {value = "ok"}
+served_at = {column = "Zeit", format = "%d.%m.%Y %H:%M", zone = "Europe/Berlin"}
+prediction = {column = "Wert", at_least = 0.5}
+score = "Wert"
+[inference.features]
+Land = "Land"
+"""
+
+
+def test_a_time_may_have_a_format_and_a_zone_of_its_own_and_a_number_a_comma(
+    log: EmbeddedLog, load: Any, tmp_path: Path
+) -> None:
+    rows = "Nr;Zeit;Wert;Land\n1;05.01.2026 08:00;0,75;DE\n2;2026-01-05;,5;a,b\n3;05.07.2026 08:00;0,4;1,5\n"
+    mapping = write(tmp_path / "m.import.toml", GERMAN)
+    load(write(tmp_path / "e.csv", rows), mapping=mapping, claimed=True)
+    found = [(e["served_at"], e["prediction"], e["score"], e["features"]["Land"]) for e in events(log)]
+    assert found == [
+        ("2026-01-05T07:00:00Z", 1, 0.75, "DE"),
+        ("2026-01-05", 1, 0.5, "a,b"),
+        ("2026-07-05T06:00:00Z", 0, 0.4, 1.5),
+    ]
+    assert records(log)[0][1] == datetime(2026, 1, 5, 7, tzinfo=UTC)
 
 
 def test_the_same_row_has_the_same_ids_in_every_import(log: EmbeddedLog, load: Any, tmp_path: Path) -> None:
@@ -430,6 +520,11 @@ def test_an_import_of_nothing_is_refused(load: Any) -> None:
         (('score = "score"', "score = 3"), "bad_value", "inference.score: expected a column name"),
         (('as = "seconds"', 'as = "fortnights"'), "bad_value", 'given_at.as: expected one of "seconds"'),
         (("score =", "scoer ="), "unknown_key", 'inference.scoer: unknown key (did you mean "score"?)'),
+        (('"at"', '{column = "at", format = "%d.%Q"}'), "bad_value", "served_at.format: expected the format of a time"),
+        (('"at"', '{column = "at", zone = "Berlin"}'), "bad_value", "served_at.zone: expected the name of a time zone"),
+        (('"score"', '{column = "score", format = "%d"}'), "bad_value", "expected no `format` for a number"),
+        (('"score"', '{column = "score", at_least = 1}'), "bad_value", "expected no `at_least` for a number"),
+        (('null = ["NA"]', 'decimal = ";"'), "bad_value", "source.decimal: expected one of"),
         (('null = ["NA"]', 'delimiter = "ab"'), "bad_value", "source.delimiter: expected one character"),
     ],
 )

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from pipelines.errors import InputError
+from pipelines.cli import main
+from pipelines.errors import ConfigError, InputError
 from pipelines.importing import import_files
 from pipelines.log.embedded import EmbeddedLog
 from pipelines.log.source import bronze
 from pipelines.mapping import load_mapping
 from pipelines.models import load_model
-from pipelines.onboarding import init_model
+from pipelines.onboarding import Draft, init_model
 from pipelines.silver.parse import parse
 
 T0 = datetime(2024, 3, 1, tzinfo=UTC)
@@ -31,6 +32,12 @@ def conf(tmp_path: Path) -> Path:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "settings.toml").touch()
     return tmp_path / "conf"
+
+
+def init(name: str, file: Path, conf: Path) -> tuple[Path, Path]:
+    """The model file and the mapping."""
+    draft = init_model(name, file, conf)
+    return draft.model, draft.mapping
 
 
 def csv(folder: Path, header: str, rows: list[str], name: str = "own.csv") -> Path:
@@ -67,7 +74,7 @@ def churn(folder: Path, count: int = 200) -> Path:
 
 def test_a_churn_file_goes_the_whole_way_without_a_single_refusal(tmp_path: Path, conf: Path) -> None:
     file = churn(tmp_path)
-    found = imported(tmp_path, file, *init_model("churn", file, conf))
+    found = imported(tmp_path, file, *init("churn", file, conf))
     assert {row["reason"] for row in found} == {None}
     kinds = [row["kind"] for row in found]
     assert kinds.count("inference") == 200
@@ -76,7 +83,7 @@ def test_a_churn_file_goes_the_whole_way_without_a_single_refusal(tmp_path: Path
 
 
 def test_the_guessed_model_file_declares_what_the_columns_hold(tmp_path: Path, conf: Path) -> None:
-    model, _ = init_model("churn", churn(tmp_path), conf)
+    model, _ = init("churn", churn(tmp_path), conf)
     service, churned = load_model(model)
     assert service.measures == ("latency_ms",)
     assert service.segments == (("plan", ("basic", "pro")),)
@@ -88,7 +95,7 @@ def test_the_guessed_model_file_declares_what_the_columns_hold(tmp_path: Path, c
 
 
 def test_every_guess_is_explained_beside_it(tmp_path: Path, conf: Path) -> None:
-    model, mapping = init_model("churn", churn(tmp_path), conf)
+    model, mapping = init("churn", churn(tmp_path), conf)
     text = mapping.read_text(encoding="utf-8")
     assert '# "Customer ID": its name speaks of "id".\nrequest_id = "Customer ID"' in text
     assert 'served_at = {column = "scored_at", as = "milliseconds"}' in text
@@ -100,11 +107,11 @@ def test_every_guess_is_explained_beside_it(tmp_path: Path, conf: Path) -> None:
 
 def test_nothing_is_overwritten(tmp_path: Path, conf: Path) -> None:
     file = churn(tmp_path)
-    model, mapping = init_model("churn", file, conf)
+    model, mapping = init("churn", file, conf)
     model.unlink()
     mapping.write_text("# mine", encoding="utf-8")
     with pytest.raises(InputError) as caught:
-        init_model("churn", file, conf)
+        init("churn", file, conf)
     assert caught.value.code == "file_exists"
     assert not model.exists()
     assert mapping.read_text(encoding="utf-8") == "# mine"
@@ -113,7 +120,7 @@ def test_nothing_is_overwritten(tmp_path: Path, conf: Path) -> None:
 def test_a_file_of_labels_alone_gives_feedback_alone(tmp_path: Path, conf: Path) -> None:
     rows = [f"r{i},{i % 2},{(T0 + timedelta(hours=i)).isoformat()},anna" for i in range(9)]
     file = csv(tmp_path, "request_id;fraud;reviewed_at;reviewer", [row.replace(",", ";") for row in rows])
-    model, mapping = init_model("cards", file, conf)
+    model, mapping = init("cards", file, conf)
     assert [section.kind for section in load_mapping(mapping).sections] == ["feedback"]
     found = imported(tmp_path, file, model, mapping)
     assert [row["kind"] for row in found] == ["feedback"] * 9 + ["control"]
@@ -136,7 +143,7 @@ def test_what_will_be_is_the_prediction_and_not_the_label(
     times = [(T0 + timedelta(hours=i)).isoformat() for i in range(10)]
     rows = [f"c{i},{times[i]},{foretold[i % len(foretold)]},{came[i % 2]},{times[i + 1]}" for i in range(9)]
     file = csv(tmp_path, "id,scored_at,will_churn,churn,churn_at", rows)
-    model, mapping = init_model("churn", file, conf)
+    model, mapping = init("churn", file, conf)
     assert load_model(model)[1].label == "churn"
     found = imported(tmp_path, file, model, mapping)
     assert {row["reason"] for row in found} == {None}
@@ -148,15 +155,14 @@ def test_what_will_be_is_the_prediction_and_not_the_label(
 @pytest.mark.parametrize("name", ["goodwill", "willing"])
 def test_will_is_a_word_of_its_own(tmp_path: Path, conf: Path, name: str) -> None:
     rows = [f"c{i},{(T0 + timedelta(hours=i)).isoformat()},{i % 2}" for i in range(9)]
-    with pytest.raises(InputError) as caught:
-        init_model("x", csv(tmp_path, f"id,scored_at,{name}", rows), conf)
-    assert caught.value.code == "nothing_recognised"
+    draft = init_model("x", csv(tmp_path, f"id,scored_at,{name}", rows), conf)
+    assert became(draft) == {"id": "request_id", "scored_at": "served_at", name: "left out"}
 
 
 def test_a_number_to_forecast_is_a_number_label(tmp_path: Path, conf: Path) -> None:
     rows = [f"{i},2024-03-{i + 1:02d},{i * 1.5},{i * 1.4}" for i in range(9)]
     file = csv(tmp_path, "order_id,date,forecast,actual", rows)
-    model, mapping = init_model("demand", file, conf)
+    model, mapping = init("demand", file, conf)
     label = load_model(model)[1]
     assert label.policy is not None
     assert (label.policy.type, label.judges) == ("number", "prediction")
@@ -170,7 +176,7 @@ def test_texts_of_several_kinds_are_a_category_even_where_some_look_like_numbers
     rows[0]["label"] = "dog"
     file = tmp_path / "own.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    model, mapping = init_model("animals", file, conf)
+    model, mapping = init("animals", file, conf)
     label = load_model(model)[1]
     assert label.policy is not None
     assert (label.policy.type, label.classes) == ("category", ("01", "cat", "dog"))
@@ -189,29 +195,173 @@ def test_a_parquet_file_of_predictions_without_labels_or_ids(tmp_path: Path, con
     )
     file = tmp_path / "own.parquet"
     parquet.write_table(table, file)
-    model, mapping = init_model("plain", file, conf)
-    assert "No column looked like a label" in model.read_text(encoding="utf-8")
+    model, mapping = init("plain", file, conf)
+    assert "# TODO label: no column looked like a label" in model.read_text(encoding="utf-8")
     found = imported(tmp_path, file, model, mapping)
     assert [row["kind"] for row in found] == ["inference"] * 9 + ["control"]
     assert len({row["event_id"] for row in found[:9]}) == 9
     assert found[0]["inference"]["segments"] == [("country", "NA")]
 
 
-def test_a_file_in_which_nothing_is_recognised_says_what_was_seen(tmp_path: Path, conf: Path) -> None:
-    with pytest.raises(InputError, match="colour \\(text\\)") as caught:
-        init_model("x", csv(tmp_path, "colour,size", ["red,1", "blue,2"]), conf)
-    assert caught.value.code == "nothing_recognised"
-    assert list(conf.iterdir()) == [conf / "settings.toml"]
+def test_what_is_missing_is_marked_and_told_and_nothing_is_refused(tmp_path: Path, conf: Path) -> None:
+    draft = init_model("x", csv(tmp_path, "colour,size", ["red,1.5", "blue,2", "red,2"]), conf)
+    assert [missing.split(":")[0] for missing in draft.missing] == ["served_at", "prediction", "label"]
+    text = draft.mapping.read_text(encoding="utf-8")
+    assert "# TODO served_at: no column looked like the time of the prediction. Candidates: none was found." in text
+    assert '# TODO prediction: no column looked like a prediction, or a score from 0 to 1. Candidates: "colour"' in text
+    assert "# TODO label: no column looked like a label; declare one. Candidates:" in draft.model.read_text()
+    load_model(draft.model)
+    with pytest.raises(ConfigError, match=r"inference\.served_at: missing"):
+        load_mapping(draft.mapping)
+
+
+FRAUD = "txn #,When Scored,P(fraud),flag,Merchant Country,chargeback?,chargeback ts,ms"
+
+
+def fraud(folder: Path, count: int = 60) -> Path:
+    """Payments of which some were charged back nine days later; of the newest, nothing is known yet."""
+    rows = []
+    for i in range(count):
+        at, known = T0 + timedelta(minutes=i), i < 50
+        told = (at + timedelta(days=9)).isoformat() if known else ""
+        rows.append(
+            f"{7000 + i},{at.isoformat()},{i * 7 % 60 / 60:.3f},{int(i % 5 == 0)},{'DE' if i % 2 else 'FR'},"
+            f"{int(i % 4 == 0) if known else ''},{told},{5 + i % 9}"
+        )
+    return csv(folder, FRAUD, rows)
+
+
+def became(draft: Draft) -> dict[str, str]:
+    return {column.column: column.became for column in draft.columns}
+
+
+def test_content_decides_where_names_do_not(tmp_path: Path, conf: Path) -> None:
+    draft = init_model("fraud", fraud(tmp_path), conf)
+    assert became(draft) == {
+        "txn #": "request_id",
+        "When Scored": "served_at",
+        "P(fraud)": "score",
+        "flag": "prediction",
+        "Merchant Country": "segment",
+        "chargeback?": "label",
+        "chargeback ts": "given_at",
+        "ms": "measure",
+    }
+    assert draft.missing == ()
+    assert "The longest delay in the file is 9 days." in draft.model.read_text(encoding="utf-8")
+    found = imported(tmp_path, fraud(tmp_path), draft.model, draft.mapping)
+    assert Counter(row["kind"] for row in found) == {"inference": 60, "feedback": 50, "control": 1}
+    assert {row["reason"] for row in found} == {None}
+
+
+def test_names_that_say_nothing_at_all_are_told_by_what_they_hold(tmp_path: Path, conf: Path) -> None:
+    rows = [
+        f"k{i},{T0 + timedelta(hours=i + 1) if i % 3 else ''},{T0 + timedelta(hours=i)},{i / 100},{i % 2 if i % 3 else ''}"
+        for i in range(30)
+    ]
+    draft = init_model("x", csv(tmp_path, "a,b,c,d,e", rows), conf)
+    assert became(draft) == {"a": "request_id", "b": "given_at", "c": "served_at", "d": "score", "e": "label"}
+
+
+def test_times_and_numbers_as_germans_write_them(tmp_path: Path, conf: Path) -> None:
+    rows = [f"{100 + i};{i + 1:02d}.01.2026 08:00;{f'{i / 40:.3f}'.replace('.', ',')};{i % 2}" for i in range(28)]
+    file = csv(tmp_path, "Vorgang;Zeit;Wert;Betrug", rows)
+    draft = init_model("betrug", file, conf)
+    assert became(draft) == {"Vorgang": "request_id", "Zeit": "served_at", "Wert": "score", "Betrug": "left out"}
+    assert draft.missing == ('label: no column looked like a label; it could be "Betrug"',)
+    assert "not RFC 3339" in draft.notes[0]
+    assert 'served_at = {column = "Zeit", format = "%d.%m.%Y %H:%M"}' in draft.mapping.read_text(encoding="utf-8")
+    found = imported(tmp_path, file, draft.model, draft.mapping)
+    assert Counter(row["kind"] for row in found) == {"inference": 28, "control": 1}
+    assert found[1]["inference"]["served_at"] == datetime(2026, 1, 2, 8, tzinfo=UTC)
+    assert [row["inference"]["prediction"] for row in found[19:22]] == [0, 1, 1]
+
+
+def test_a_time_is_taken_and_its_format_told_even_where_no_prediction_was_recognised(
+    tmp_path: Path, conf: Path
+) -> None:
+    rows = [f"k{i};{i + 1:02d}.01.2026 08:00;{i},5;{i + 1:02d}.02.2026" for i in range(20)]
+    draft = init_model("x", csv(tmp_path, "Kennung;Zeitpunkt;Betrag;Stand", rows), conf)
+    assert became(draft)["Zeitpunkt"] == "served_at"
+    assert [missing.split(":")[0] for missing in draft.missing] == ["prediction", "label"]
+    assert [note.split(":")[0] for note in draft.notes] == ['"Zeitpunkt"', '"Stand"', '"Zeitpunkt", "Stand"']
+    text = draft.mapping.read_text(encoding="utf-8")
+    assert "A guess, for Zeitpunkt, Stand." in text
+    assert '# prediction = "Betrag"' in text
+    assert 'decimal = ","' in text
+
+
+def test_a_day_that_could_be_the_month_and_a_format_that_is_not_known_are_told(tmp_path: Path, conf: Path) -> None:
+    rows = [f"a{i},03/0{i + 1}/2026 10:00,2026.1.{i + 1}T3,{i / 9}" for i in range(5)]
+    draft = init_model("x", csv(tmp_path, "id,time,seen,score", rows), conf)
+    assert 'the other way round: format = "%d/%m/%Y %H:%M"' in " ".join(draft.notes)
+    assert '"seen": looks like times' in " ".join(draft.notes)
+
+
+def stars(folder: Path, real: str = "real stars") -> Path:
+    rows = [
+        {"uid": f"u{i}x", "ts": (T0 + timedelta(hours=i)).isoformat(), "predicted_stars": i % 5 + 1, real: i % 4 + 1,
+         "rated_on": (T0 + timedelta(hours=i + 30)).isoformat(), "lang": "de" if i % 2 else "en"} for i in range(20)
+    ]  # fmt: skip
+    file = folder / "stars.ndjson"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def test_stars_are_a_number_label(tmp_path: Path, conf: Path) -> None:
+    draft = init_model("stars", stars(tmp_path), conf)
+    assert became(draft) == {
+        "uid": "request_id",
+        "ts": "served_at",
+        "predicted_stars": "prediction",
+        "real stars": "label",
+        "rated_on": "given_at",
+        "lang": "segment",
+    }
+    label = load_model(draft.model)[1]
+    assert label.policy is not None
+    assert label.policy.type == "number"
+
+
+def test_no_column_is_lost_without_a_word(tmp_path: Path, conf: Path) -> None:
+    draft = init_model("stars", stars(tmp_path, real="x"), conf)
+    assert became(draft)["rated_on"] == "left out"
+    text = draft.mapping.read_text(encoding="utf-8")
+    assert 'never enters the lake: "x", "rated_on"' in text
+    assert draft.missing[0].startswith("label: no column looked like a label")
+
+
+def test_a_score_alone_makes_the_prediction(tmp_path: Path, conf: Path) -> None:
+    rows = [f"a{i},{(T0 + timedelta(hours=i)).isoformat()},{i / 10},{i % 2}" for i in range(9)]
+    file = csv(tmp_path, "id,ts,fraud probability,fraud", rows)
+    model, mapping = init("x", file, conf)
+    found = [row["inference"] for row in imported(tmp_path, file, model, mapping) if row["kind"] == "inference"]
+    assert [(row["prediction"], row["score"]) for row in found[4:7]] == [(0, 0.4), (1, 0.5), (1, 0.6)]
+    assert "--claimed --frontier" in mapping.read_text(encoding="utf-8")
+
+
+def test_the_command_tells_of_every_column(tmp_path: Path, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--from", str(stars(tmp_path, real="x")), "--conf", str(conf)]
+    assert main(["model", "init", "a", *arguments]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "rated_on left out" in said
+    assert "missing: label: no column looked like a label" in said
+    assert "complete the lines with TODO" in said
+    assert main(["model", "init", "b", *arguments, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["columns"][1]["became"] == "served_at"
+    assert told["mapping"].endswith("b.import.toml")
+    assert main(["model", "init", "c", "--from", str(csv(tmp_path, "a,b", [])), "--conf", str(conf)]) == 2
 
 
 @pytest.mark.parametrize("name", ["../x", "", "x.import", "a/b"])
 def test_a_name_must_be_that_of_a_file(tmp_path: Path, conf: Path, name: str) -> None:
     with pytest.raises(InputError) as caught:
-        init_model(name, churn(tmp_path), conf)
+        init(name, churn(tmp_path), conf)
     assert caught.value.code == "name_invalid"
 
 
 def test_a_file_without_rows_is_refused(tmp_path: Path, conf: Path) -> None:
     with pytest.raises(InputError) as caught:
-        init_model("x", csv(tmp_path, "request_id,score", []), conf)
+        init("x", csv(tmp_path, "request_id,score", []), conf)
     assert caught.value.code == "no_rows"
