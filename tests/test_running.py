@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from pipelines import settle
 from pipelines.app import Application
 from pipelines.lake import Lake
 from pipelines.silver.tables import DUPLICATES, FEEDBACK, INFERENCES, LABELLED, RECONCILED
@@ -14,7 +16,8 @@ from tests import lakes
 from tests.bench.load import definitions
 from tests.bench.sender import Sender
 
-TICKS = 80
+ROUNDS = 4
+"""How often reconcile settles something while events go on coming."""
 PATIENCE = 90
 
 
@@ -34,11 +37,15 @@ def test_what_the_join_still_has_before_it_is_not_handed_over_to_it(spark: Spark
     sender = Sender(300)
     with Racing(settings, spark, given=definitions(tmp_path)) as app:
         app.start()
-        for number in range(TICKS):
+        until = time.monotonic() + PATIENCE
+        settled = {0}
+        for number in count():
             app.log.append(sender.tick(number))
+            settled.add(settle.last(app.lake)["end_offset"])
             app.check()
             time.sleep(0.1)
-        until = time.monotonic() + PATIENCE
+            if len(settled) > ROUNDS or time.monotonic() > until:
+                break
         while not app.settled(app.log.end()) and time.monotonic() < until:
             app.check()
             time.sleep(0.2)
