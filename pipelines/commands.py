@@ -22,9 +22,8 @@ from rich.table import Table
 from pipelines import leases, view
 from pipelines import settings as configuration
 from pipelines.console import answer, bar, out, told
-from pipelines.errors import StateError
 from pipelines.jobs import NAMES
-from pipelines.paths import log_path
+from pipelines.paths import existing
 from pipelines.settings import Settings
 
 
@@ -182,10 +181,7 @@ def _settings(asked: Namespace) -> Settings:
 
 def _lake(asked: Namespace) -> Path:
     """The folder of a lake that is there."""
-    lake = _settings(asked).lake.path.resolve()
-    if not log_path(lake).exists():
-        raise StateError("no_lake", f"{lake}: there is no lake here; `hindsight run` makes one, --lake names another")
-    return lake
+    return existing(_settings(asked).lake.path)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from pipelines.contract import Table
 from pipelines.definition import Definition, active
-from pipelines.errors import InputError, nearest
+from pipelines.errors import InputError, StateError, nearest
 from pipelines.gold.tables import FRONTIERS
 from pipelines.silver.tables import CONTROLS
 
@@ -26,20 +26,20 @@ class Opened:
     lake: Path | str
 
     def table(self, table: Table) -> DataFrame:
-        """A table as a frame. Raises InputError no_lake."""
+        """A table as a frame. Raises StateError no_lake."""
         path = f"{str(self.lake).rstrip('/')}/{table.folder}"
         if not DeltaTable.isDeltaTable(self.spark, path):
-            raise InputError(
+            raise StateError(
                 "no_lake",
                 f"{path}: there is no table {table.name} here. Name the folder of a lake that `hindsight run` has filled.",
             )
         return self.spark.read.format("delta").load(path)
 
     def frontier(self) -> datetime:
-        """The least time that is fully processed. Raises InputError no_lake, no_frontier."""
+        """The least time that is fully processed. Raises StateError no_lake, no_frontier."""
         row = self.table(FRONTIERS).agg(F.unix_micros(F.max("frontier")).alias("micros")).first()
         if row is None or row["micros"] is None:
-            raise InputError(
+            raise StateError(
                 "no_frontier",
                 f"{self.lake}: nothing has been processed to an end yet, so there is no time as of which numbers hold. "
                 "Let `hindsight run` go until its first reconcile.",

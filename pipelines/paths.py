@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+from pipelines.errors import StateError
 from pipelines.job import Chain
 from pipelines.jobs import chains
 
@@ -13,6 +14,18 @@ from pipelines.jobs import chains
 def log_path(root: Path) -> Path:
     """The embedded log."""
     return root / "_log" / "log.sqlite"
+
+
+def existing(root: Path) -> Path:
+    """The folder of a lake that is there. Raises StateError `no_lake`, which names the lakes nearby."""
+    root = root.resolve()
+    if not log_path(root).exists():
+        near = sorted(log.parent.parent.name for log in Path.cwd().glob("*/_log/log.sqlite"))
+        hint = f"; here is one: --lake {near[0]}" if near else ""
+        raise StateError(
+            "no_lake", f"{root}: there is no lake here. `hindsight run` makes one, --lake names another{hint}."
+        )
+    return root
 
 
 def checkpoints(root: Path) -> Path:

@@ -151,10 +151,12 @@ def _records(frame: pd.DataFrame, precision: Literal["ms", "us"]) -> list[dict[s
 def _session(asked: Namespace) -> Iterator[tuple[SparkSession, Path]]:
     """A session, and the folder of the lake that is asked."""
     from pipelines import session
+    from pipelines.paths import existing
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
+    lake = existing(settings.lake.path)
     spark = session.build(settings, log=session.log_of(settings))
     try:
-        yield spark, settings.lake.path.resolve()
+        yield spark, lake
     finally:
         spark.stop()

@@ -16,12 +16,11 @@ from deltalake import DeltaTable
 
 from pipelines import checkpoint, leases, settle
 from pipelines.contract import Table
-from pipelines.errors import StateError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.jobs import NAMES, RECONCILE
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
-from pipelines.paths import chains_of, log_path
+from pipelines.paths import chains_of, existing, log_path
 from pipelines.silver.tables import DUPLICATES, ORPHANS, QUARANTINE, RECONCILED
 
 
@@ -69,8 +68,7 @@ def _text(value: object) -> str:
 
 def status(root: Path) -> LakeStatus:
     """The state of a lake. Raises StateError `no_lake`."""
-    if not log_path(root).exists():
-        raise StateError("no_lake", f"{root}: there is no lake here; `hindsight run` makes one, --lake names another")
+    root = existing(root)
     log = EmbeddedLog(log_path(root))
     try:
         rows = cache(partial(rows_of, root))

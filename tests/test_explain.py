@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.bronze.tables import EVENTS
 from pipelines.cli import main
-from pipelines.errors import InputError
+from pipelines.errors import InputError, StateError
 from pipelines.explain import Sources, event, metric, outcome
 from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
 from pipelines.metrics import metrics
@@ -219,7 +219,7 @@ def test_an_unknown_id_position_or_lake_is_refused(sources: Sources, tmp_path: P
         ("unknown_offset", lambda: event(sources, offset=10**9)),
         ("no_lake", lambda: Sources(tmp_path)),
     ):
-        with pytest.raises(InputError) as refused:
+        with pytest.raises((InputError, StateError)) as refused:
             ask()
         assert refused.value.code == code
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from pipelines.charts import draw, render
 from pipelines.contract import Table
 from pipelines.definition import Definition, Policy
-from pipelines.errors import InputError
+from pipelines.errors import InputError, StateError
 from pipelines.gold.tables import FRONTIERS, STATISTICS
 from pipelines.metrics import metrics
 from pipelines.silver.tables import CONTROLS
@@ -316,10 +316,10 @@ def test_a_refusal_names_what_there_is(ask):
 
 
 def test_a_lake_without_frontier_has_no_numbers_yet(spark, tmp_path):
-    with pytest.raises(InputError) as nothing:
+    with pytest.raises(StateError) as nothing:
         metrics(spark, lake=tmp_path)
     assert nothing.value.code == "no_lake"
     write(tmp_path, FRONTIERS, [FRONTIERS.row(frontier=None)])
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(StateError) as refused:
         metrics(spark, lake=tmp_path)
     assert refused.value.code == "no_frontier"

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
 from pipelines.definition import Definition, active
-from pipelines.errors import InputError
+from pipelines.errors import StateError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.lake import Lake
 from pipelines.moments import rfc3339
@@ -31,13 +31,13 @@ Row = dict[str, Any]
 
 
 class Sources:
-    """The tables of the lake under a folder. Raises InputError no_lake where there is none."""
+    """The tables of the lake under a folder. Raises StateError no_lake where there is none."""
 
     def __init__(self, root: Path) -> None:
         self._lake = Lake(root)
         for table in (EVENTS, FRONTIERS):
             if not self._lake.exists(table):
-                raise InputError(
+                raise StateError(
                     "no_lake",
                     f"{root}: there is no table {table.name} here. Name the folder of a lake that `hindsight run` has filled.",
                 )
@@ -65,10 +65,10 @@ class Sources:
         return active([Definition.of(msgspec.json.decode(row["body"]), row["offset"]) for row in rows])
 
     def frontier(self) -> datetime:
-        """The least time that is fully processed. Raises InputError no_frontier."""
+        """The least time that is fully processed. Raises StateError no_frontier."""
         at = pc.max(self._lake.read(FRONTIERS, ["frontier"])["frontier"]).as_py()
         if at is None:
-            raise InputError(
+            raise StateError(
                 "no_frontier",
                 f"{self._lake.root}: nothing has been processed to an end yet, so there is no time as of which numbers hold. "
                 "Let `hindsight run` go until its first reconcile.",
