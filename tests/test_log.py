@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadMaxRows
 
 from pipelines.bronze.tables import EVENTS
 from pipelines.errors import InputError, StateError
 from pipelines.log import EmbeddedLog
+from pipelines.log.block import checksum
 from pipelines.log.source import LogReader, Slice, bronze
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -135,7 +135,8 @@ def test_a_receipt_claimed_in_the_future_does_not_carry_its_frontier(log: Embedd
 def test_a_tick_waits_until_a_clock_that_was_set_back_has_caught_up(log: EmbeddedLog) -> None:
     log.append([b"live"])
     with sqlite3.connect(log.path) as other:
-        other.execute("UPDATE clock SET floor = floor + 600000000")
+        floor = other.execute("SELECT floor FROM clock").fetchone()[0] + 600_000_000
+        other.execute("UPDATE clock SET floor = ?, checksum = ?", (floor, checksum(floor, 1)))
     assert log.tick() is None
     assert log.end() == 1
 
@@ -240,27 +241,52 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
     assert refused.value.code == "log_unreadable"
 
 
-@pytest.mark.parametrize("block", [b"", b"garbage" * 40, pa.BufferOutputStream().getvalue().to_pybytes()])
-def test_a_damaged_block_is_refused_when_it_is_read(log: EmbeddedLog, block: bytes) -> None:
-    log.append([b"a"])
-    with sqlite3.connect(log.path) as db:
-        db.execute("UPDATE appends SET block = ?", (block,))
-    db.close()
-    (append,) = log.read(0, 1)
+DAMAGE = {
+    "another block": "block = zeroblob(length(block))",
+    "a flipped bit": "block = CAST(substr(block, 1, 400) || x'01' || substr(block, 402) AS BLOB)",
+    "fewer records": "count = count - 1",
+    "another clock": "clock = 'claimed'",
+    "another time": "appended_at = appended_at + 1",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_an_append_that_is_not_what_was_written_is_refused_when_it_is_read(log: EmbeddedLog, damage: str) -> None:
+    log.append([b"a" * 600, b"b"])
+    (intact,) = log.read(0, 2)
+    assert intact.whole
+    change(log, f"UPDATE appends SET {damage}")
     with pytest.raises(StateError) as refused:
-        append.records()
+        [append.records() for append in log.read(0, 2)]
     assert refused.value.code == "log_unreadable"
 
 
-def test_a_block_that_lost_a_record_is_refused(log: EmbeddedLog) -> None:
-    log.append([b"a"])
-    log.append([b"b", b"c"])
-    with sqlite3.connect(log.path) as db:
-        db.execute("UPDATE appends SET block = (SELECT block FROM appends WHERE last_offset = 0)")
-    db.close()
+@pytest.mark.parametrize("lost", [0, 2, 5])
+def test_a_lost_append_is_noticed_when_it_is_read(log: EmbeddedLog, lost: int) -> None:
+    for first in (b"a", b"b", b"c"):
+        log.append([first, b"x"])
+    change(
+        log,
+        f"DELETE FROM appends WHERE last_offset = (SELECT min(last_offset) FROM appends WHERE last_offset >= {lost})",
+    )
     with pytest.raises(StateError) as refused:
-        [append.records() for append in log.read(0, 3)]
+        list(log.read(0, 6))
     assert refused.value.code == "log_unreadable"
+
+
+def test_a_clock_that_is_not_what_was_written_is_refused(log: EmbeddedLog) -> None:
+    log.append([b"a"])
+    change(log, "UPDATE clock SET floor = floor - 1")
+    with pytest.raises(StateError) as refused:
+        log.append([b"b"])
+    assert refused.value.code == "log_unreadable"
+    assert log.end() == 1
+
+
+def change(log: EmbeddedLog, sql: str) -> None:
+    with sqlite3.connect(log.path) as db:
+        db.execute(sql)
+    db.close()
 
 
 def test_threads_may_share_a_log(log: EmbeddedLog) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import sqlite3
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -41,7 +42,7 @@ def write_log(lake: Path, records: list[Record], at_once: int = 4) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         db.execute(
             "CREATE TABLE appends (last_offset INTEGER PRIMARY KEY, count INTEGER NOT NULL, clock TEXT NOT NULL, "
-            "appended_at INTEGER NOT NULL, block BLOB NOT NULL)"
+            "appended_at INTEGER NOT NULL, block BLOB NOT NULL, checksum INTEGER NOT NULL)"
         )
         for start in range(0, len(records), at_once):
             part = records[start : start + at_once]
@@ -49,7 +50,8 @@ def write_log(lake: Path, records: list[Record], at_once: int = 4) -> None:
             with pa.ipc.new_stream(sink, schema) as writer:
                 writer.write_batch(pa.record_batch([list(column) for column in zip(*part, strict=True)], schema=schema))
             row = (start + len(part) - 1, len(part), "claimed", micros(part[-1][1]), sink.getvalue().to_pybytes())
-            db.execute("INSERT INTO appends VALUES (?, ?, ?, ?, ?)", row)
+            checksum = zlib.crc32(row[-1], zlib.crc32(",".join(map(str, row[:-1])).encode() + b","))
+            db.execute("INSERT INTO appends VALUES (?, ?, ?, ?, ?, ?)", (*row, checksum))
 
 
 def place(table: Table, offset: int, **more: Any) -> dict[str, Any]:
@@ -147,9 +149,7 @@ def test_the_recomputation_gives_the_golden_rows() -> None:
     assert trace.found_statistics([cell(row) for row in found.statistics]) == trace.expected_statistics()
 
 
-@pytest.mark.parametrize(
-    ("clock", "answered", "correct"), [("10:50", 2, 1), ("11:10", 2, 2), ("16:00", 2, 2)]
-)
+@pytest.mark.parametrize(("clock", "answered", "correct"), [("10:50", 2, 1), ("11:10", 2, 2), ("16:00", 2, 2)])
 def test_a_pass_over_what_was_known_gives_the_golden_view(clock: str, answered: int, correct: int) -> None:
     found = expected(trace.records(), BODIES, trace.instant(f"2026-03-01T{clock}:00Z"))
     assert found.net(label="late", basis="answered", statistic="n") == answered
@@ -232,6 +232,18 @@ def test_a_log_with_a_gap_is_unreadable(tmp_path: Path) -> None:
     write_log(tmp_path, trace.records())
     with closing(sqlite3.connect(tmp_path / "_log" / "log.sqlite")) as db, db:
         db.execute("DELETE FROM appends WHERE last_offset = 7")
+    with pytest.raises(StateError) as error:
+        verify(tmp_path, end_offset=15)
+    assert error.value.code == "log_unreadable"
+
+
+@pytest.mark.parametrize(
+    "damage", ["block = zeroblob(length(block))", "clock = 'log'", "appended_at = appended_at + 1"]
+)
+def test_an_append_that_is_not_what_was_written_is_unreadable(tmp_path: Path, damage: str) -> None:
+    write_log(tmp_path, trace.records())
+    with closing(sqlite3.connect(tmp_path / "_log" / "log.sqlite")) as db, db:
+        db.execute(f"UPDATE appends SET {damage} WHERE last_offset = 7")
     with pytest.raises(StateError) as error:
         verify(tmp_path, end_offset=15)
     assert error.value.code == "log_unreadable"

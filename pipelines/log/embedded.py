@@ -1,6 +1,7 @@
 """The embedded log: one SQLite file, one row per append, each holding a block of records as an Arrow IPC stream.
 
 A block per append and no row per record is what makes it fast: appending and reading never touch a record in Python.
+Every row carries a checksum of all of itself, since SQLite hands on a damaged page without a word.
 """
 
 from __future__ import annotations
@@ -10,16 +11,14 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
-import pyarrow as pa
 
-from pipelines.errors import InputError, StateError
+from pipelines.errors import InputError
+from pipelines.log.block import Append, checksum, pack, unreadable
 from pipelines.silver.frontier import AHEAD, from_the_future
 from pipelines.silver.wire import Refused, decode
 
@@ -28,45 +27,23 @@ if TYPE_CHECKING:
 
 SOURCE = "embedded"
 TENANT = "default"
-RECORD = pa.schema([("payload", pa.binary()), ("received_at", pa.timestamp("us", "UTC"))])
 _PATIENCE = 60.0
 """Seconds to wait for another process that writes."""
 MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
 
-_SCHEMA = """
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS appends (
-  last_offset INTEGER PRIMARY KEY, count INTEGER NOT NULL, clock TEXT NOT NULL, appended_at INTEGER NOT NULL, block BLOB NOT NULL
+  last_offset INTEGER PRIMARY KEY, count INTEGER NOT NULL, clock TEXT NOT NULL, appended_at INTEGER NOT NULL, block BLOB NOT NULL,
+  checksum INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS clock (
-  id INTEGER PRIMARY KEY CHECK (id = 0), floor INTEGER NOT NULL, live INTEGER NOT NULL
+  id INTEGER PRIMARY KEY CHECK (id = 0), floor INTEGER NOT NULL, live INTEGER NOT NULL, checksum INTEGER NOT NULL
 );
-INSERT OR IGNORE INTO clock VALUES (0, 0, 0);
+INSERT OR IGNORE INTO clock VALUES (0, 0, 0, {checksum(0, 0)});
+COMMIT;
 """
-
-
-@dataclass(frozen=True)
-class Append:
-    """One append as it stands in the log: offsets [start, end), and its block."""
-
-    start: int
-    end: int
-    clock: str
-    appended_at: int
-    block: bytes
-
-    def records(self) -> pa.Table:
-        """The records, with columns payload and received_at. Raises StateError `log_unreadable`."""
-        try:
-            records = pa.ipc.open_stream(self.block).read_all()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _unreadable(
-                f"offsets {self.start} to {self.end - 1}", f"the block is no Arrow stream: {error}"
-            ) from error
-        if records.num_rows != self.end - self.start:
-            raise _unreadable(f"offsets {self.start} to {self.end - 1}", f"the block holds {records.num_rows} records")
-        return records
 
 
 class EmbeddedLog:
@@ -85,7 +62,7 @@ class EmbeddedLog:
             self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             self._prepare(durable=durable)
         except sqlite3.DatabaseError as error:
-            raise _unreadable(str(path), f"this is not a readable log: {error}") from error
+            raise unreadable(str(path), f"this is not a readable log: {error}") from error
 
     def _prepare(self, *, durable: bool) -> None:
         """Make the log where there is none. SQLite does not wait for others that change the journal's mode: we do."""
@@ -157,7 +134,7 @@ class EmbeddedLog:
         clock that was set back waits until it has caught up with the floor.
         """
         with self._transaction() as (now, floor):
-            if not self._db.execute("SELECT live FROM clock").fetchone()[0]:
+            if not self._clock()[1]:
                 return None
             at = max(now, floor) + 1
             if from_the_future(at, now):
@@ -190,13 +167,23 @@ class EmbeddedLog:
         return start if row[0] is None else row[0] + 1
 
     def read(self, start: int, end: int) -> Iterator[Append]:
-        """The appends that hold offsets [start, end)."""
-        for last, count, clock, appended_at, block in self._db.execute(
-            "SELECT last_offset, count, clock, appended_at, block FROM appends "
-            "WHERE last_offset >= ? AND last_offset - count + 1 < ? ORDER BY last_offset",
-            (start, end),
-        ):
-            yield Append(last - count + 1, last + 1, clock, appended_at, block)
+        """The appends that hold offsets [start, end). Raises StateError `log_unreadable`, also where offsets are missing."""
+        reached = start
+        try:
+            for last, count, clock, appended_at, block, stored in self._db.execute(
+                "SELECT last_offset, count, clock, appended_at, block, checksum FROM appends "
+                "WHERE last_offset >= ? AND last_offset - count + 1 < ? ORDER BY last_offset",
+                (start, end),
+            ):
+                append = Append(last - count + 1, last + 1, clock, appended_at, block, stored)
+                if append.start > reached or append.end <= reached:
+                    break
+                yield append
+                reached = append.end
+        except sqlite3.DatabaseError as error:
+            raise unreadable(str(self.path), str(error)) from error
+        if reached < end:
+            raise unreadable(str(self.path), f"the append that holds offset {reached} is missing")
 
     def close(self) -> None:
         self._db.close()
@@ -207,31 +194,27 @@ class EmbeddedLog:
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield _micros(datetime.now(UTC)), self._db.execute("SELECT floor FROM clock").fetchone()[0]
+                yield _micros(datetime.now(UTC)), self._clock()[0]
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
 
+    def _clock(self) -> tuple[int, int]:
+        """The floor, and whether the last data came in by the log's own clock."""
+        floor, live, stored = self._db.execute("SELECT floor, live, checksum FROM clock").fetchone()
+        if stored != checksum(floor, live):
+            raise unreadable(str(self.path), "the clock does not match its checksum")
+        return floor, live
+
     def _write(
         self, payloads: Sequence[bytes], times: list[int], clock: str, now: int, floor: int, *, data: bool = True
     ) -> int:
-        batch = pa.record_batch(
-            [pa.array(payloads, pa.binary()), pa.array(np.array(times, "int64")).cast(RECORD.field(1).type)],
-            schema=RECORD,
-        )
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, RECORD, options=_LZ4) as writer:
-            writer.write_batch(batch)
-        last = self.end() + len(payloads) - 1
-        self._db.execute(
-            "INSERT INTO appends VALUES (?, ?, ?, ?, ?)",
-            (last, len(payloads), clock, now, sink.getvalue().to_pybytes()),
-        )
-        self._db.execute("UPDATE clock SET floor = ?", (floor,))
-        if data:
-            self._db.execute("UPDATE clock SET live = ?", (int(clock == "log"),))
-        return last
+        row = (self.end() + len(payloads) - 1, len(payloads), clock, now, pack(payloads, times))
+        self._db.execute("INSERT INTO appends VALUES (?, ?, ?, ?, ?, ?)", (*row, checksum(*row)))
+        live = int(clock == "log") if data else self._clock()[1]
+        self._db.execute("UPDATE clock SET floor = ?, live = ?, checksum = ?", (floor, live, checksum(floor, live)))
+        return row[0]
 
 
 def _asserted(payload: bytes, now: int) -> int:
@@ -240,10 +223,6 @@ def _asserted(payload: bytes, now: int) -> int:
     event = None if isinstance(decoded, Refused) else decoded[0]
     at = getattr(event, "at", None) if getattr(event, "action", None) == "frontier" else None
     return _micros(at) if at is not None and not from_the_future(_micros(at), now) else 0
-
-
-def _unreadable(where: str, found: str) -> StateError:
-    return StateError("log_unreadable", f"{where}: {found}. Restore the file of the log from a backup.")
 
 
 def _micros(at: datetime) -> int:

@@ -15,7 +15,8 @@ from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadLimit, ReadMa
 from pyspark.sql.types import StructType
 
 from pipelines.bronze.tables import EVENTS
-from pipelines.log.embedded import SOURCE, TENANT, Append, EmbeddedLog
+from pipelines.log.block import Append
+from pipelines.log.embedded import SOURCE, TENANT, EmbeddedLog
 
 READERS = 2
 """Slices per micro-batch, read side by side."""

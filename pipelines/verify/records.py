@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -51,11 +52,13 @@ def blocks(log: Path, start: int, stop: int) -> Iterator[Block]:
     expected = start
     with closing(_open(log)) as db:
         rows = db.execute(
-            "SELECT last_offset, count, clock, appended_at, block FROM appends "
+            "SELECT last_offset, count, clock, appended_at, block, checksum FROM appends "
             "WHERE last_offset >= ? AND last_offset - count + 1 < ? ORDER BY last_offset",
             (start, stop),
         )
-        for last, count, clock, appended, body in rows:
+        for last, count, clock, appended, body, checksum in rows:
+            if zlib.crc32(body, zlib.crc32(f"{last},{count},{clock},{appended},".encode())) != checksum:
+                raise _unreadable(log, f"append up to offset {last}: it does not match its checksum")
             first = int(last) - int(count) + 1
             table = _table(log, int(last), body)
             if table.num_rows != count or first > expected:
