@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines import checksum
+from pipelines import checksum, files
 from pipelines.contract import Table
 from pipelines.errors import MachineError, StateError
-from pipelines.lookup import KeyIndex, read_files
+from pipelines.lookup import KeyIndex
 
 COMMITTERS = ("arrow", "spark")
 _HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
@@ -92,7 +93,7 @@ class Lake:
 
     def read(self, table: Table, columns: list[str] | None = None, filters: Any = None) -> pa.Table:
         """Rows as they stand, for small reads; files are pruned by the filter's columns."""
-        return self.open(table).to_pyarrow_dataset().to_table(columns=columns, filter=filters)
+        return files.read(self.path(table), self.open(table), columns, filters)
 
     def append(self, table: Table, rows: pa.Table | DataFrame, mark: Mark, covers: Mapping[str, Any]) -> int:
         """Append one batch's rows under its mark, unless the mark is there already; the number of rows written.
@@ -112,10 +113,10 @@ class Lake:
     def lookup(self, table: Table, keys: pa.ChunkedArray | pa.Array) -> pa.Table:
         """All rows whose `indexed` column is among the keys: found by an index in memory, read from the files that hold them."""
         index = self._indexes.setdefault(table.name, KeyIndex(self.path(table), str(table.indexed)))
-        files = index.files_of(keys)
-        if not files:
+        found = index.files_of(keys)
+        if not found:
             return table.arrow.empty_table()
-        return read_files(files, table, keys)
+        return files.read_files(found, table, pc.field(str(table.indexed)).isin(pc.unique(keys).cast(pa.string())))
 
     def _append_arrow(self, table: Table, rows: pa.Table, mark: Mark, covers: Mapping[str, Any]) -> int:
         # Check and write through one handle: a fresh one would take a used version without a word.
@@ -130,10 +131,11 @@ class Lake:
         if "recorded_at" in table.names and "recorded_at" not in rows.column_names:
             now = pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC"))
             rows = rows.append_column("recorded_at", pa.repeat(now, rows.num_rows))
-        write_deltalake(
-            writer,
-            rows.select(table.names).cast(table.arrow),
-            mode="append",
+        writer.create_write_transaction(
+            files.write(self.path(table), table, rows.select(table.names).cast(table.arrow)),
+            "append",
+            table.arrow,
+            list(table.partition_by),
             commit_properties=CommitProperties(
                 app_transactions=[Transaction(mark.app, mark.batch)],
                 custom_metadata={"covers": _covers(covers)},

@@ -9,16 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from pipelines.contract import Table
+from pipelines.files import sizes
 
 Hashes = Any
 _MERGE = 4
@@ -63,7 +61,7 @@ class KeyIndex:
         if self._table.version() == self._version:
             return
         self._version = self._table.version()
-        current = {_local(uri) for uri in self._table.file_uris()}
+        current = {str(file) for file in sizes(self.path, self._table)}
         gone = [ordinal for file, ordinal in self._ordinals.items() if file not in current]
         if gone:
             self._forget(gone)
@@ -74,7 +72,7 @@ class KeyIndex:
         ordinal = len(self._files)
         self._files.append(file)
         self._ordinals[file] = ordinal
-        column = ds.dataset(file, format="parquet").to_table(columns=[self.column]).column(0)
+        column = pq.read_table(file, columns=[self.column], partitioning=None, page_checksum_verification=True).column(0)
         hashes = np.sort(_hashes(column))
         run = hashes, np.full(len(hashes), ordinal, "int32")
         while self._runs and len(self._runs[-1][0]) < _MERGE * len(run[0]):
@@ -85,14 +83,6 @@ class KeyIndex:
         self._ordinals = {file: ordinal for file, ordinal in self._ordinals.items() if ordinal not in set(gone)}
         kept = [(ordinals, ~np.isin(ordinals, gone), hashes) for hashes, ordinals in self._runs]
         self._runs = [(hashes[keep], ordinals[keep]) for ordinals, keep, hashes in kept if keep.any()]
-
-
-def read_files(files: list[str], table: Table, keys: pa.ChunkedArray | pa.Array) -> pa.Table:
-    """The rows of these files whose indexed column is among the keys, in the table's schema."""
-    dates = pa.schema([table.arrow.field(name) for name in table.partition_by])
-    values = pc.unique(keys).cast(pa.string())
-    rows = ds.dataset(files, format="parquet", partitioning=ds.partitioning(dates, flavor="hive"))
-    return rows.to_table(columns=list(table.names), filter=pc.field(str(table.indexed)).isin(values)).cast(table.arrow)
 
 
 def _merged(a: tuple[Hashes, Hashes], b: tuple[Hashes, Hashes]) -> tuple[Hashes, Hashes]:
@@ -106,7 +96,3 @@ def _hashes(keys: pa.ChunkedArray | pa.Array) -> Hashes:
         keys.drop_null().to_numpy(zero_copy_only=False) if isinstance(keys, pa.Array) else keys.drop_null().to_numpy()
     )
     return pd.util.hash_array(values.astype(object), categorize=False)
-
-
-def _local(uri: str) -> str:
-    return unquote(uri.removeprefix("file://"))

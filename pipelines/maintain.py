@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -9,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import AddAction, RemoveAction
 
-from pipelines import checksum, leases
+from pipelines import checksum, files, leases
 from pipelines.contract import Table
 from pipelines.settings import Maintain
 
@@ -69,10 +70,10 @@ def _alone(root: Path) -> Iterator[None]:
 def _one(path: Path, table: Table, settings: Maintain, *, vacuum: bool, dry_run: bool) -> Upkeep:
     delta = DeltaTable(path)
     before = len(delta.file_uris())
-    crowded = _crowded(delta, table, settings)
+    crowded = _crowded(path, delta, settings)
     if not dry_run:
-        for partition in crowded:
-            _compact(path, partition, settings)
+        for folder in crowded:
+            _compact(path, table, folder, settings)
     delta = DeltaTable(path)
     due = _commits_since_checkpoint(path, delta.version()) >= settings.checkpoint_every
     if due and not dry_run:
@@ -82,36 +83,55 @@ def _one(path: Path, table: Table, settings: Maintain, *, vacuum: bool, dry_run:
     return Upkeep(table.name, len(crowded), before, len(delta.file_uris()), int(due), len(deleted))
 
 
-def _crowded(delta: DeltaTable, table: Table, settings: Maintain) -> list[tuple[tuple[str, str], ...]]:
-    """The partitions with too many small files, as (column, value) pairs."""
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    if not actions.num_rows:
-        return []
-    small = [size < settings.target_file // 2 for size in actions["size_bytes"].to_pylist()]
-    values = [actions[f"partition.{name}"].to_pylist() for name in table.partition_by]
-    keys = list(zip(*values, strict=True)) if values else [()] * actions.num_rows
-    counts = Counter(key for key, is_small in zip(keys, small, strict=True) if is_small)
-    return [
-        tuple((name, str(value)) for name, value in zip(table.partition_by, key, strict=True))
-        for key, count in counts.items()
-        if count > settings.small_files
-    ]
+def _crowded(path: Path, delta: DeltaTable, settings: Maintain) -> list[Path]:
+    """The folders of partitions with too many small files."""
+    small = (file for file, size in files.sizes(path, delta).items() if size < settings.target_file // 2)
+    return [folder for folder, count in Counter(file.parent for file in small).items() if count > settings.small_files]
 
 
-def _compact(path: Path, partition: tuple[tuple[str, str], ...], settings: Maintain) -> None:
+def _compact(path: Path, table: Table, folder: Path, settings: Maintain) -> None:
+    """Put the rows of a partition's small files into few; no commit says that a row is new, so streams pass over it."""
     for _ in range(TRIES):
         delta = DeltaTable(path)
+        actions: list[AddAction | RemoveAction] = []
+        for small in _bins(path, delta, folder, settings):
+            added = files.write(path, table, files.read_files(list(map(str, small)), table), data_change=False)
+            actions += added
+            actions += [
+                RemoveAction(str(file.relative_to(path)), False, _now(), size, added[0].partition_values)
+                for file, size in small.items()
+            ]
         try:
-            delta.optimize.compact(
-                partition_filters=[(name, "=", value) for name, value in partition] or None,
-                target_size=settings.target_file,
-                max_concurrent_tasks=1,
+            delta.create_write_transaction(
+                actions,
+                "append",
+                table.arrow,
+                list(table.partition_by),
                 commit_properties=CommitProperties(custom_metadata={"covers": "job=maintain"}),
+                post_commithook_properties=PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False),
             )
         except CommitFailedError:
             continue
         checksum.write(path, delta.version())
         return
+
+
+def _bins(path: Path, delta: DeltaTable, folder: Path, settings: Maintain) -> Iterator[dict[Path, int]]:
+    """The small files of a partition with their sizes, as many together as make one of the wanted size."""
+    binned: dict[Path, int] = {}
+    for file, size in sorted(files.sizes(path, delta).items()):
+        if file.parent != folder or size >= settings.target_file // 2:
+            continue
+        if binned and sum(binned.values()) + size > settings.target_file:
+            yield binned
+            binned = {}
+        binned[file] = size
+    if len(binned) > 1:
+        yield binned
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _commits_since_checkpoint(path: Path, version: int) -> int:

@@ -47,6 +47,7 @@ def build(settings: Settings, *, app: str = "hindsight", log: Path | None = None
         "spark.sql.streaming.multipleWatermarkPolicy": "max",
         "spark.sql.streaming.maxBatchesToRetainInMemory": "1",
         "spark.databricks.delta.snapshotPartitions": "1",
+        "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.pyspark.toJSON.returnDataFrame": "false",

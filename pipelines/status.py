@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from pipelines import checkpoint, leases, settle
+from pipelines import checkpoint, files, leases, settle
 from pipelines.contract import Table
 from pipelines.gold.tables import FRONTIERS
 from pipelines.jobs import NAMES, RECONCILE
@@ -104,7 +104,7 @@ def _net(root: Path, table: Table) -> int:
     path = root / table.folder
     if not (path / "_delta_log").is_dir():
         return 0
-    return int(pc.sum(DeltaTable(path).to_pyarrow_dataset().to_table(columns=["sign"])["sign"]).as_py() or 0)
+    return int(pc.sum(files.read(path, DeltaTable(path), ["sign"])["sign"]).as_py() or 0)
 
 
 def note_path(root: Path, query: str) -> Path:

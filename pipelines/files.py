@@ -1,0 +1,130 @@
+"""Data files of tables: Parquet whose pages carry checksums, which readers verify, under a name that carries the file's.
+
+Without checksums, which delta-rs does not write, two flipped bits of three come out of a file as other values and no error.
+Spark writes those of the pages by itself, and verifies them as `session.py` tells it to; the name also covers the footer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+import zlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.fs as pa_fs
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.transaction import AddAction
+
+from pipelines.contract import Table
+
+_NAME = re.compile(r"part-[0-9a-f-]{36}-([0-9a-f]{8})\.zstd\.parquet")
+VERIFIED = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+"""The scan option of every reader."""
+
+
+def write(root: Path, table: Table, rows: pa.Table, *, data_change: bool = True) -> list[AddAction]:
+    """Write rows as files under the folder of a table, one per partition; what a commit must say to add them."""
+    return [_file(root, table, values, part, data_change) for values, part in _partitions(table, rows)]
+
+
+def read(root: Path, delta: DeltaTable, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
+    """Rows of a table as it stands. Raises OSError where a file is not what was written."""
+    # delta-rs's own file system calls back into Python, and aborts a process that ends while one still reads ahead
+    local = pa_fs.SubTreeFileSystem(str(root), pa_fs.LocalFileSystem())
+    dataset = delta.to_pyarrow_dataset(filesystem=local)
+    return dataset.to_table(columns=columns and list(columns), filter=filters, fragment_scan_options=VERIFIED)
+
+
+def read_files(files: Sequence[str], table: Table, filters: Any = None) -> pa.Table:
+    """The rows of some of a table's files, in its schema; partition values from their paths."""
+    fields = pa.schema([table.arrow.field(name) for name in table.partition_by])
+    rows = ds.dataset(list(files), format="parquet", partitioning=ds.partitioning(fields, flavor="hive"))
+    return rows.to_table(columns=list(table.names), filter=filters, fragment_scan_options=VERIFIED).cast(table.arrow)
+
+
+def is_whole(file: Path) -> bool | None:
+    """Whether a file holds what its name says; None where the name says nothing, as of one that Spark wrote."""
+    named = _NAME.fullmatch(file.name)
+    return None if named is None else zlib.crc32(file.read_bytes()) == int(named[1], 16)
+
+
+def sizes(root: Path, delta: DeltaTable) -> dict[Path, int]:
+    """The files of a table under a folder, with their bytes."""
+    actions = pa.table(delta.get_add_actions())
+    if not actions.num_rows:
+        return {}
+    return {
+        root / unquote(name): size
+        for name, size in zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)
+    }
+
+
+def _partitions(table: Table, rows: pa.Table) -> Iterator[tuple[tuple[Any, ...], pa.Table]]:
+    """The rows by the values of their partition, each in the order in which they came."""
+    columns = list(table.partition_by)
+    if not columns:
+        yield (), rows
+        return
+    codes = np.zeros(rows.num_rows, "int64")
+    for name in columns:
+        encoded = rows[name].combine_chunks().dictionary_encode()
+        codes = codes * max(len(encoded.dictionary), 1) + encoded.indices.to_numpy(zero_copy_only=False)
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) != 0])
+    ordered = rows if len(starts) == 1 else rows.take(pa.array(order))
+    for start, end in zip(starts.tolist(), [*starts.tolist()[1:], rows.num_rows], strict=True):
+        part = ordered.slice(start, end - start)
+        yield tuple(part[name][0].as_py() for name in columns), part.drop_columns(columns)
+
+
+def _file(root: Path, table: Table, values: tuple[Any, ...], rows: pa.Table, data_change: bool) -> AddAction:
+    named = {name: _text(value) for name, value in zip(table.partition_by, values, strict=True)}
+    folder = root.joinpath(*(f"{name}={quote(value, safe='')}" for name, value in named.items()))
+    folder.mkdir(parents=True, exist_ok=True)
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd", compression_level=1, write_page_checksum=True, store_schema=False)
+    content = sink.getvalue()
+    file = folder / f"part-{uuid.uuid4()}-{zlib.crc32(content):08x}.zstd.parquet"
+    file.write_bytes(content)
+    return AddAction(
+        file.relative_to(root).as_posix(),
+        content.size,
+        named,
+        time.time_ns() // 1_000_000,
+        data_change,
+        json.dumps(_statistics(table, rows), separators=(",", ":")),
+    )
+
+
+def _statistics(table: Table, rows: pa.Table) -> dict[str, Any]:
+    """Per-file statistics of the columns that may have them: "Per-file Statistics" of the Delta transaction protocol."""
+    least, most, nulls = {}, {}, {}
+    for name in table.skipping:
+        if name in rows.column_names:
+            found = pc.min_max(rows[name]).as_py()
+            nulls[name] = rows[name].null_count
+            if found["min"] is not None:
+                least[name], most[name] = _json(found["min"]), _json(found["max"])
+    return {"numRecords": rows.num_rows, "minValues": least, "maxValues": most, "nullCount": nulls}
+
+
+def _json(value: Any) -> Any:
+    return _text(value) if isinstance(value, date) else value
+
+
+def _text(value: Any) -> str:
+    """As JSON statistics and partition values have it."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, date) else str(value)
