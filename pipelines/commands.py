@@ -89,8 +89,10 @@ def verify(asked: Namespace) -> int:
             since=asked.since,
             progress=lambda step, share: shown.update(task, description=step, completed=share),
         )
-    if not asked.json and not report.ok:
-        out.print(view.differences(report))
+    if not asked.json:
+        if not report.ok:
+            out.print(view.differences(report))
+        out.print(f"Computed again from the log by other means, now and as of {len(report.as_of)} earlier moments:")
     answer(asked, report.to_dict(), lambda: view.proof(report))
     return 0 if report.ok else 1
 
@@ -114,9 +116,14 @@ def maintain(asked: Namespace) -> int:
 def import_(asked: Namespace) -> int:
     from pipelines.importing import import_files
     from pipelines.producer import declared_log
+    from pipelines.reading import format_of
 
     settings = _settings(asked)
     lake = settings.lake.path.resolve()
+    for file in asked.files:
+        if file != "-":
+            # before the log is made: a mistyped name leaves no lake behind
+            format_of(Path(file))
     log = declared_log(settings)
     try:
         with bar() as shown:

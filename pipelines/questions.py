@@ -48,6 +48,7 @@ def metrics(asked: Namespace) -> int:
     from pipelines import charts
     from pipelines.metrics import metrics as ask
 
+    _check_metrics(asked)
     with _session(asked) as (spark, lake):
         frame: pd.DataFrame = ask(
             spark,
@@ -70,14 +71,43 @@ def metrics(asked: Namespace) -> int:
         lambda: charts.render(frame, wanted, intervals=bool(asked.metric)),
     )
     if asked.plot:
-        drawn = [name for name in asked.metric or ("auc", "coverage") if name in frame.columns]
+        drawn = asked.metric or [name for name in ("auc", "coverage") if name in frame] or wanted[:2]
         told.print(f"drawn: {charts.draw(frame, asked.plot, metrics=drawn)}")
     return 0
 
 
+def _check_metrics(asked: Namespace) -> None:
+    """Refuse what the lake cannot answer, or cannot be drawn, before a session takes seconds to start."""
+    from pipelines import charts
+    from pipelines.gold.metrics.catalogue import columns
+    from pipelines.metrics import question, windows_of
+
+    if asked.plot:
+        charts.check(asked.plot)
+    windows = windows_of(asked.every, asked.sliding, asked.start, asked.end)
+    sources = _sources(asked)
+    found = question(
+        sources.definitions,
+        sources.frontier(),
+        windows,
+        model=asked.model,
+        label=asked.label,
+        by=asked.by,
+        as_of=asked.as_of,
+        mature=asked.mature,
+        definition=asked.definition,
+    )
+    charts.need([*columns(found.targets), "final"], asked.metric)
+
+
 def outcomes(asked: Namespace) -> int:
+    from pipelines.opened import named, not_above
     from pipelines.outcomes import outcomes as ask
 
+    sources = _sources(asked)
+    named([one for one in sources.definitions if one.policy is not None], model=asked.model, label=asked.label)
+    if asked.as_of:
+        not_above(sources.frontier(), asked.as_of)
     with _session(asked) as (spark, lake):
         found = ask(spark, lake=lake, model=asked.model, label=asked.label, request=asked.request, as_of=asked.as_of)
         # one more than is shown tells whether there are more
@@ -129,8 +159,9 @@ def explain_event(asked: Namespace) -> int:
 def _sources(asked: Namespace) -> Sources:
     """The lake that is asked, as files: no session."""
     from pipelines.explain import Sources
+    from pipelines.paths import existing
 
-    return Sources(configuration.load(asked.conf, lake_path=asked.lake).lake.path.resolve())
+    return Sources(existing(configuration.load(asked.conf, lake_path=asked.lake).lake.path))
 
 
 def _plain(value: Any) -> Any:
