@@ -23,7 +23,9 @@ def answer(asked: Namespace, value: Any, shown: Callable[[], Any]) -> None:
     if asked.json:
         print(json.dumps(value() if callable(value) else value, indent=2))
     else:
-        out.print(shown())
+        found = shown()
+        # a line is one line, however narrow the terminal
+        out.print(found, soft_wrap=isinstance(found, str))
 
 
 def bar() -> Progress:
