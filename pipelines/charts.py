@@ -161,7 +161,7 @@ def _drawn(frame: pd.DataFrame) -> str:
     starts = frame["window_start"].drop_duplicates().sort_values()
     width = (frame["window_end"] - frame["window_start"]).max().to_pytimedelta()
     step = starts.diff().min().to_pytimedelta() if len(starts) > 1 else width
-    every = f", one every {spelled(step)}" if step < width else ""
+    every = f", one every {spelled(step).removeprefix('1 ')}" if step < width else ""
     return f"middle of each window of {spelled(width)}{every}, UTC · band: 95 % interval"
 
 
@@ -208,7 +208,7 @@ def _figure(panels: dict[str, list[Line]], heading: str, drawn: str) -> Figure:
     axes[-1].set_xlabel(drawn, color=MUTED, fontsize=9)
     _dates(axes[-1], [at for lines in panels.values() for line in lines for at in line.at])
     figure.align_ylabels(axes)
-    figure.subplots_adjust(left=0.085, right=0.98, top=1 - 1.0 / height, bottom=0.6 / height, hspace=0.24)
+    figure.subplots_adjust(left=0.085, right=0.98, top=1 - 0.85 / height, bottom=0.6 / height, hspace=0.24)
     figure.text(0.085, 1 - 0.27 / height, heading, color=INK, fontsize=13, fontweight="bold", va="center")
     _legend(figure, [line for lines in panels.values() for line in lines], 1 - 0.57 / height, panels)
     return figure
@@ -252,7 +252,7 @@ def _panel(ax: Axes, metric: str, lines: list[Line]) -> None:
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.spines["bottom"].set_color(GRID)
     ax.tick_params(colors=MUTED, labelsize=9, length=0)
-    ax.yaxis.set_major_locator(MaxNLocator(5) if lines else NullLocator())
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]) if lines else NullLocator())
     ax.margins(x=0.01)
     if not lines:
         ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", va="center", color=MUTED)

@@ -92,7 +92,7 @@ def verify(asked: Namespace) -> int:
     if not asked.json:
         if not report.ok:
             out.print(view.differences(report))
-        out.print(f"Computed again from the log by other means, now and as of {len(report.as_of)} earlier moments:")
+        out.print(f"Computed again from the log by other means, now and at {len(report.as_of)} earlier times:")
     answer(asked, report.to_dict(), lambda: view.proof(report))
     return 0 if report.ok else 1
 

@@ -181,7 +181,7 @@ def draw(spark: SparkSession, folder: Path, days: int) -> Path:
         start=START,
         end=START + timedelta(days=days),
     ).toPandas()
-    title = "Arrival delay: a model fitted on 1 to 14 January 2013, judged " + (
+    title = "Arrival delay: a model of January, judged " + (
         "over sliding windows of 7 days" if days >= FEW_DAYS else "day by day"
     )
     return charts.draw(frame, folder / "auc_and_coverage.png", metrics=("auc", "coverage"), title=title)
