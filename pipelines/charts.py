@@ -74,14 +74,13 @@ def draw(
     need(frame.columns, metrics)
     panels = {metric: lines_of(frame, metric) for metric in metrics}
     heading = _heading(frame) if title is None else title
-    drawn = _drawn(frame)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".html":
-        _page(panels, heading, drawn).write_html(path, include_plotlyjs=True)
+        _page(panels, heading, _drawn(frame)).write_html(path, include_plotlyjs=True)
     else:
         # times in UTC; in an .svg text stays text, and ids are the same in every run
         with rc_context({"timezone": "UTC", "svg.fonttype": "none", "svg.hashsalt": "hindsight"}):
-            _figure(panels, heading, drawn).savefig(path, dpi=160)
+            _figure(panels, heading, _drawn(frame)).savefig(path, dpi=160)
     return path
 
 
@@ -104,12 +103,12 @@ def need(columns: Iterable[str], names: Iterable[str]) -> None:
 
 
 def render(frame: pd.DataFrame, columns: Sequence[str], *, intervals: bool = True) -> Table:
-    """Metrics as a table for the terminal: UTC, null as -, the interval in brackets, rows that may still change dim.
+    """Metrics as a table for the terminal: UTC, null as -, the interval in brackets, a star where it may still change.
 
-    What is the same in every row stands in the title. Raises InputError unknown_metric.
+    What is the same in every row stands in the title, and hours are left out where all are midnights. Raises InputError unknown_metric.
     """
     need(frame.columns, columns)
-    told = ("UTC", *(["\\[95 % interval]"] if intervals else []), "dim rows may still change")
+    told = ["UTC", *(["\\[95 % interval]"] if intervals else []), *([] if all(frame["final"]) else ["* may still change"])]
     same = [str(frame[name].iloc[0]) or "(service)" for name in _groups(frame) if frame[name].nunique() == 1]
     table = Table(
         title=escape(" · ".join(same)), title_justify="left", caption=" · ".join(told), header_style="bold", box=SIMPLE
@@ -119,9 +118,12 @@ def render(frame: pd.DataFrame, columns: Sequence[str], *, intervals: bool = Tru
         table.add_column(name, no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", overflow="fold")
+    midnights = all((frame[name] == frame[name].dt.normalize()).all() for name in ("window_start", "window_end") if len(frame))
+    spelling = "%Y-%m-%d" if midnights else "%Y-%m-%d %H:%M"
     for row in frame.to_dict("records"):
         group = [str(row[name]) or "(service)" for name in groups]
-        window = [f"{_utc(row[name]):%Y-%m-%d %H:%M}" for name in ("window_start", "window_end")]
+        window = [f"{_utc(row[name]):{spelling}}" for name in ("window_start", "window_end")]
+        window[1] += "" if row["final"] else " *"
         cells = [_cell(row, name, intervals=intervals) for name in columns]
         # escaped: brackets are markup to rich
         table.add_row(*map(escape, (*group, *window, *cells)), style=None if row["final"] else "dim")
@@ -281,7 +283,6 @@ def _page(panels: dict[str, list[Line]], heading: str, drawn: str) -> Any:
         margin={"l": 60, "r": 24, "t": 90, "b": 50},
         showlegend=len(named) > 1,
     )
-    page.update_xaxes(hoverformat="%Y-%m-%d %H:%M")
     settled = all(all(line.final) for lines in panels.values() for line in lines)
     title = drawn + ("" if settled else " · dashed: not final, may still change")
     page.update_xaxes(title_text=title, row=len(panels), col=1)

@@ -162,11 +162,11 @@ def quality(frame: pd.DataFrame, title: str, name: str) -> Table:
 
 
 LEGEND = (
-    "n: predictions with a label · cov.: share of the predictions that have one · base: share of the labels that are late · "
-    "p50, p95, p99: latency in ms"
+    "n: predictions with a label · cov.: labelled share of all · base: base rate, the share of labels that say late · "
+    "p50, p95, p99: latency"
 )
 """What the headings of `quality` mean, for the label of the demo."""
-NOT_FINAL = "* not final: its window and the 48 hours for labels after it are not over; labels may still come"
+NOT_FINAL = "* not final: the week, or the 48 hours after it in which labels count, is not over; its values may still change"
 
 
 def beliefs(frame: pd.DataFrame, *, more: bool) -> Table:

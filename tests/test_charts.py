@@ -139,9 +139,18 @@ def test_what_cannot_be_drawn_is_refused_and_leaves_no_file(tmp_path: Path, code
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_table_leaves_out_hours_that_say_nothing_and_marks_what_may_still_change():
+    text = shown(answer(row(0), row(1, final=False)), "n")
+    assert "2026-03-01   2026-03-02     1,200" in text
+    assert "2026-03-02   2026-03-03 *   1,200" in text
+    assert "* may still change" in " ".join(text.split())
+    assert "* may" not in shown(answer(row(0)), "n")
+
+
 def test_the_table_has_intervals_and_times_in_utc():
-    text = shown(answer(row(0)), "n", "auc", "coverage")
-    assert "2026-03-01 00:00" in text
+    hour = START + timedelta(hours=13)
+    text = shown(answer(row(0, window_start=hour, window_end=hour + timedelta(hours=1))), "n", "auc", "coverage")
+    assert "2026-03-01 13:00   2026-03-01 14:00" in text
     assert "0.7123 [0.69, 0.73]" in text
     assert "1,200" in text
     assert "0.97" in text
