@@ -91,7 +91,7 @@ def _demo(known: _Commands) -> None:
     command.add_argument(
         "--speed", type=positive, metavar="X", help="pace, in times that of 2013 (as fast as possible)"
     )
-    command.add_argument("--keep", type=Path, metavar="DIR", help="lay the lake there (./demo)")
+    command.add_argument("--keep", type=Path, metavar="DIR", help="lay the lake there, in place of an earlier demo (./demo)")
 
 
 def _run(known: _Commands) -> None:

@@ -32,7 +32,10 @@ def demo(asked: Namespace) -> int:
 
     folder = asked.keep or asked.lake or Path("demo")
     settings = configuration.load(asked.conf, lake_path=folder, run_reconcile_every="3 seconds")
-    return show(settings, days=asked.days, speed=asked.speed, console=told if asked.json else out)
+    report = show(settings, days=asked.days, speed=asked.speed, console=told if asked.json else out)
+    if asked.json:
+        print(json.dumps(report.to_dict(), indent=2))
+    return 0 if report.ok else 1
 
 
 def run(asked: Namespace) -> int:

@@ -19,9 +19,11 @@ from pipelines.bronze.tables import EVENTS
 from pipelines.cli import main, parser
 from pipelines.contract import Table
 from pipelines.definition import Definition, Policy
+from pipelines.demo import show
 from pipelines.errors import InputError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.silver.tables import CONTROLS
+from pipelines.verify import Report
 
 CONF = Path(__file__).parent.parent / "conf"
 FRONTIER = datetime(2013, 1, 26, tzinfo=UTC)
@@ -120,6 +122,16 @@ def test_days_that_2013_does_not_have_are_refused_and_leave_the_folder_alone(com
         (kept / name).touch()
     assert command("demo", "--days", days, "--keep", kept) == (2, "days_out_of_range")
     assert (kept / "kept").exists()
+
+
+@pytest.mark.parametrize(("differences", "code"), [(0, 0), (2, 1)])
+def test_a_demo_answers_with_its_proof(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], differences: int, code: int
+) -> None:
+    found = Report(9, 9, differences, (), {}, None, (), 1.0, 0)
+    monkeypatch.setattr(show, "show", lambda *_, **__: found)
+    assert main(["demo", "--conf", str(CONF), "--json"]) == code
+    assert json.loads(capsys.readouterr().out) == found.to_dict()
 
 
 def test_a_folder_that_holds_something_else_is_no_place_for_a_demo(command: Any, tmp_path: Path) -> None:

@@ -65,8 +65,8 @@ JOIN_HORIZON = timedelta(hours=24)
 """A flight's label comes with the plane, hours later, and there are few flights: the join can wait for nearly all."""
 
 
-def show(settings: Settings, *, days: int, speed: float | None, console: Console) -> int:
-    """Run the demo in the lake of the settings; the exit code: 0 where the proof holds, 1 otherwise."""
+def show(settings: Settings, *, days: int, speed: float | None, console: Console) -> Report:
+    """Run the demo in the lake of the settings; what its proof came to. Raises InputError days_out_of_range."""
     check(days)
     settings = replace(settings, run=replace(settings.run, join_horizon=JOIN_HORIZON))
     folder = settings.lake.path.resolve()
@@ -87,7 +87,7 @@ def show(settings: Settings, *, days: int, speed: float | None, console: Console
     console.print(f"\n{time.monotonic() - started:.0f} seconds in all. Computed again from the log, by other means:")
     style = "bold green" if report.ok else "bold red"
     console.print(view.proof(report), style=style, highlight=False, soft_wrap=True)
-    return 0 if report.ok else 1
+    return report
 
 
 def _run(settings: Settings, spark: SparkSession, days: int, speed: float | None, console: Console) -> Feed:
