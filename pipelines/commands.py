@@ -95,6 +95,8 @@ def verify(asked: Namespace) -> int:
     if not asked.json:
         if not report.ok:
             out.print(view.differences(report))
+        if report.pending:
+            told.print(f"{report.pending:,} records of the log are not processed yet: `hindsight run --once` does it")
         out.print(f"Computed again from the log by other means, now and at {len(report.as_of)} earlier times:")
     answer(asked, report.to_dict(), lambda: view.proof(report))
     return 0 if report.ok else 1
