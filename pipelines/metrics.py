@@ -49,9 +49,10 @@ def metrics(
     """
     windows = windows_of(every, sliding, start, end)
     opened = Opened(spark, lake)
+    frontier = opened.frontier()
     asked = question(
         opened.definitions(),
-        opened.frontier(),
+        frontier,
         windows,
         model=model,
         label=label,

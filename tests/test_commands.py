@@ -7,13 +7,16 @@ import json
 import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from deltalake import write_deltalake
+from rich.console import Console
 
-from pipelines import session
+from pipelines import questions, session
 from pipelines.arguments import instant
 from pipelines.bronze.tables import EVENTS
 from pipelines.cli import main, parser
@@ -203,3 +206,27 @@ def test_a_question_that_has_an_answer_comes_to_a_session(command: Any, lake: Pa
 def test_where_there_is_no_lake_none_is_asked(command: Any, tmp_path: Path) -> None:
     for words in (["metrics"], ["outcomes"], ["explain", "event", "--offset", "0"], ["verify"]):
         assert command(*words, "--lake", tmp_path) == (5, "no_lake")
+
+
+def test_an_answer_is_a_table_per_label_with_the_metrics_that_it_has() -> None:
+    row = {"model": "m", "window_start": datetime(2013, 1, 15), "window_end": datetime(2013, 1, 16), "n": 3, "final": True}
+    frame = pd.DataFrame(
+        [
+            {"label": "", **row, "auc": None, "error_rate": 0.25},
+            {"label": "late", **row, "auc": 0.75, "error_rate": None},
+        ]
+    )[["model", "label", "window_start", "window_end", "n", "auc", "error_rate", "final"]]
+
+    def shown(named: list[str]) -> list[str]:
+        texts = []
+        for table in questions._tables(frame, named).renderables:
+            wide = Console(width=200, file=StringIO())
+            wide.print(table)
+            texts.append(wide.file.getvalue())
+        return texts
+
+    service, late = shown([])
+    assert ("error_rate" in service, "auc" in service) == (True, False)
+    assert ("error_rate" in late, "auc" in late) == (False, True)
+    (only,) = shown(["auc"])
+    assert "m · late" in only
