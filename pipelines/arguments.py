@@ -4,42 +4,53 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from typing import NoReturn
+
+from pipelines.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose refusals are errors with a code, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError("bad_usage", f"{message}. `{self.prog} --help` says what is expected.")
 
 
 def instant(text: str) -> datetime:
-    """A time of ISO 8601; without an offset it is UTC."""
+    """A time of ISO 8601; without an offset it is UTC, and a date alone is its midnight. Raises InputError not_a_time."""
     try:
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time; expected ISO 8601, such as 2013-01-25T00:00Z"
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            "not_a_time",
+            f"{text!r} is no time; expected a date, such as 2013-01-25 (its midnight, UTC), or 2013-01-25T10:15Z",
         ) from error
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def pair(text: str) -> tuple[str, str]:
-    """FIELD=VALUE."""
+    """FIELD=VALUE. Raises InputError not_a_segment."""
     field, sign, value = text.partition("=")
     if not field or not sign:
-        raise argparse.ArgumentTypeError(f"{text!r} is no segment; expected FIELD=VALUE, such as origin=JFK")
+        raise InputError("not_a_segment", f"{text!r} is no segment; expected FIELD=VALUE, such as origin=JFK")
     return field, value
 
 
 def count(text: str) -> int:
-    """A whole number above 0."""
+    """A whole number above 0. Raises InputError not_a_count."""
     if not text.isdecimal() or not 0 < int(text) < 2**31 - 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; expected a whole number above 0, such as 50")
+        raise InputError("not_a_count", f"{text!r} is no count; expected a whole number above 0, such as 50")
     return int(text)
 
 
 def positive(text: str) -> float:
-    """A pace."""
+    """A pace. Raises InputError not_a_pace."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no pace; expected a number above 0, such as 3600 for an hour a second"
+        raise InputError(
+            "not_a_pace", f"{text!r} is no pace; expected a number above 0, such as 3600 for an hour a second"
         )
     return value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
@@ -23,6 +25,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.errors import InputError, nearest
+from pipelines.quantities import spelled
 
 INK, MUTED, GRID = "#1f2430", "#6b7280", "#e6e8ec"
 PALETTE = ("#2563a8", "#d1662b", "#2f8f5b", "#8a4fa3", "#b5932a", "#c23b5a", "#3a9bb0", "#6b6f76")
@@ -30,6 +33,10 @@ PALETTE = ("#2563a8", "#d1662b", "#2f8f5b", "#8a4fa3", "#b5932a", "#c23b5a", "#3
 DASHED = (0, (3, 2))
 FEW_POINTS = 40
 """Up to so many points a line marks each."""
+CHANCE = {"auc": 0.5}
+"""What a model that guesses reaches."""
+SPELLED = {"auc": "AUC", "f1": "F1", "mae": "MAE", "rmse": "RMSE", "r2": "R²"}
+"""Metrics whose names are not written as they are called."""
 
 
 @dataclass(frozen=True)
@@ -61,32 +68,47 @@ def draw(
     """Metrics over time as .png, .svg, or an .html page that needs no network: a panel a metric, a line a group.
 
     `frame`: what `metrics(…).toPandas()` gives. A band is the 95 % interval; what may still change is dashed and light.
-    Raises InputError unknown_chart (by the suffix), unknown_metric, not_a_number (a value per class, a text).
+    Raises InputError unknown_chart, not_writable, unknown_metric, not_a_number (a value per class, a text).
     """
-    if path.suffix not in (".png", ".svg", ".html"):
-        raise InputError("unknown_chart", f"{path}: a chart is a .png, .svg or .html file, not {path.suffix!r}.")
-    _need(frame, metrics)
+    check(path)
+    need(frame.columns, metrics)
     panels = {metric: lines_of(frame, metric) for metric in metrics}
     heading = _heading(frame) if title is None else title
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".html":
-        _page(panels, heading).write_html(path, include_plotlyjs=True)
+        _page(panels, heading, _drawn(frame)).write_html(path, include_plotlyjs=True)
     else:
         # times in UTC; in an .svg text stays text, and ids are the same in every run
-        with rc_context(
-            {"date.converter": "concise", "timezone": "UTC", "svg.fonttype": "none", "svg.hashsalt": "hindsight"}
-        ):
-            _figure(panels, heading).savefig(path, dpi=160)
+        with rc_context({"timezone": "UTC", "svg.fonttype": "none", "svg.hashsalt": "hindsight"}):
+            _figure(panels, heading, _drawn(frame)).savefig(path, dpi=160)
     return path
 
 
-def render(frame: pd.DataFrame, columns: Sequence[str], *, intervals: bool = True) -> Table:
-    """Metrics as a table for the terminal: UTC, null as -, the interval in brackets, rows that may still change dim.
+def check(path: Path) -> None:
+    """Raises InputError unknown_chart (by the suffix), or not_writable where no file of this name can be written."""
+    if path.suffix not in (".png", ".svg", ".html"):
+        raise InputError("unknown_chart", f"{path}: a chart is a .png, .svg or .html file, not {path.suffix!r}.")
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise InputError("not_writable", f"{path}: this file cannot be written; name one in a folder of yours.")
 
-    What is the same in every row stands in the title. Raises InputError unknown_metric.
+
+def need(columns: Iterable[str], names: Iterable[str]) -> None:
+    """Raises InputError unknown_metric where an answer with these columns has no such metric."""
+    known = [name for name in columns if not name.startswith("window_")]
+    for name in names:
+        if name not in known:
+            shown = ", ".join(one for one in known if not one.endswith(("_low", "_high")))
+            raise InputError("unknown_metric", f'the answer has no "{name}"{nearest(name, known)}; it has {shown}.')
+
+
+def render(frame: pd.DataFrame, columns: Sequence[str], *, intervals: bool = True) -> Table:
+    """Metrics as a table for the terminal: UTC, null as -, the interval in brackets, a star where it may still change.
+
+    What is the same in every row stands in the title, and hours are left out where all are midnights. Raises InputError unknown_metric.
     """
-    _need(frame, columns)
-    told = ("UTC", *(["\\[95 % interval]"] if intervals else []), "dim rows may still change")
+    need(frame.columns, columns)
+    told = ["UTC", *(["\\[95 % interval]"] if intervals else []), *([] if all(frame["final"]) else ["* may still change"])]
     same = [str(frame[name].iloc[0]) or "(service)" for name in _groups(frame) if frame[name].nunique() == 1]
     table = Table(
         title=escape(" · ".join(same)), title_justify="left", caption=" · ".join(told), header_style="bold", box=SIMPLE
@@ -96,9 +118,12 @@ def render(frame: pd.DataFrame, columns: Sequence[str], *, intervals: bool = Tru
         table.add_column(name, no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", overflow="fold")
+    midnights = all((frame[name] == frame[name].dt.normalize()).all() for name in ("window_start", "window_end") if len(frame))
+    spelling = "%Y-%m-%d" if midnights else "%Y-%m-%d %H:%M"
     for row in frame.to_dict("records"):
         group = [str(row[name]) or "(service)" for name in groups]
-        window = [f"{_utc(row[name]):%Y-%m-%d %H:%M}" for name in ("window_start", "window_end")]
+        window = [f"{_utc(row[name]):{spelling}}" for name in ("window_start", "window_end")]
+        window[1] += "" if row["final"] else " *"
         cells = [_cell(row, name, intervals=intervals) for name in columns]
         # escaped: brackets are markup to rich
         table.add_row(*map(escape, (*group, *window, *cells)), style=None if row["final"] else "dim")
@@ -120,14 +145,6 @@ def _number(value: Any) -> str:
     return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 10_000 else f"{value:.4g}"
 
 
-def _need(frame: pd.DataFrame, names: Sequence[str]) -> None:
-    known = [name for name in frame.columns if not name.startswith("window_")]
-    for name in names:
-        if name not in known:
-            shown = ", ".join(one for one in known if not one.endswith(("_low", "_high")))
-            raise InputError("unknown_metric", f'the answer has no "{name}"{nearest(name, known)}; it has {shown}.')
-
-
 def _groups(frame: pd.DataFrame) -> list[str]:
     """The columns that make a group: what stands before the window, without the definition's hash."""
     names = list(frame.columns)
@@ -137,6 +154,17 @@ def _groups(frame: pd.DataFrame) -> list[str]:
 def _heading(frame: pd.DataFrame) -> str:
     same = [str(frame[name].iloc[0]) for name in _groups(frame) if len(frame) and frame[name].nunique() == 1]
     return " · ".join(part for part in same if part) or "metrics"
+
+
+def _drawn(frame: pd.DataFrame) -> str:
+    """What a point of the lines is."""
+    if not len(frame):
+        return "UTC"
+    starts = frame["window_start"].drop_duplicates().sort_values()
+    width = (frame["window_end"] - frame["window_start"]).max().to_pytimedelta()
+    step = starts.diff().min().to_pytimedelta() if len(starts) > 1 else width
+    every = f", one every {spelled(step).removeprefix('1 ')}" if step < width else ""
+    return f"middle of each window of {spelled(width)}{every}, UTC · band: 95 % interval"
 
 
 def lines_of(frame: pd.DataFrame, metric: str) -> list[Line]:
@@ -173,27 +201,41 @@ def _utc(at: Any) -> Any:
     return at.to_pydatetime().replace(tzinfo=UTC) if at.tzinfo is None else at.to_pydatetime().astimezone(UTC)
 
 
-def _figure(panels: dict[str, list[Line]], heading: str) -> Figure:
+def _figure(panels: dict[str, list[Line]], heading: str, drawn: str) -> Figure:
     height = 1.5 + 2.3 * len(panels)
     figure = Figure(figsize=(10, height), facecolor="white")
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for ax, (metric, lines) in zip(axes, panels.items(), strict=True):
         _panel(ax, metric, lines)
-    axes[-1].set_xlabel("middle of the window, UTC · band: 95 % interval", color=MUTED, fontsize=9)
-    figure.subplots_adjust(left=0.07, right=0.98, top=1 - 1.0 / height, bottom=0.6 / height, hspace=0.24)
-    figure.text(0.07, 1 - 0.27 / height, heading, color=INK, fontsize=13, fontweight="bold", va="center")
-    _legend(figure, [line for lines in panels.values() for line in lines], 1 - 0.57 / height)
+    axes[-1].set_xlabel(drawn, color=MUTED, fontsize=9)
+    _dates(axes[-1], [at for lines in panels.values() for line in lines for at in line.at])
+    figure.align_ylabels(axes)
+    figure.subplots_adjust(left=0.085, right=0.98, top=1 - 0.85 / height, bottom=0.6 / height, hspace=0.24)
+    figure.text(0.085, 1 - 0.27 / height, heading, color=INK, fontsize=13, fontweight="bold", va="center")
+    _legend(figure, [line for lines in panels.values() for line in lines], 1 - 0.57 / height, panels)
     return figure
 
 
-def _legend(figure: Figure, lines: list[Line], top: float) -> None:
-    """Under the heading: the groups, where there are several, and what dashes mean, where there are any."""
+def _dates(ax: Axes, at: list[Any]) -> None:
+    """Ticks that are equally far apart and all spelled alike, as fine as the time that is drawn asks for."""
+    span = max(at) - min(at) if at else timedelta(0)
+    spelling = "%Y-%m" if span > timedelta(days=120) else "%Y-%m-%d" if span > timedelta(days=3) else "%m-%d %H:%M"
+    locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=12, interval_multiples=False)  # type: ignore[no-untyped-call]
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(DateFormatter(spelling, tz=UTC))  # type: ignore[no-untyped-call]
+
+
+def _legend(figure: Figure, lines: list[Line], top: float, metrics: Iterable[str]) -> None:
+    """Under the heading: the groups, where there are several, and what dashes and dots mean, where there are any."""
     handles = {line.name: Line2D([], [], color=line.colour, lw=2) for line in lines if line.name}
     if not all(all(line.final) for line in lines):
-        handles["may still change"] = Line2D([], [], color=MUTED, lw=1.6, ls=DASHED)
+        handles["not final: may still change"] = Line2D([], [], color=MUTED, lw=1.6, ls=DASHED)
+    for metric in metrics:
+        if metric in CHANCE:
+            handles[f"{CHANCE[metric]}: chance"] = Line2D([], [], color=MUTED, lw=1.2, ls=":")
     style: dict[str, Any] = {"frameon": False, "fontsize": 9, "labelcolor": INK, "handlelength": 1.8, "borderpad": 0}
     if handles:
-        where: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (0.066, top), "ncols": min(len(handles), 8)}
+        where: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (0.081, top), "ncols": min(len(handles), 8)}
         figure.legend(list(handles.values()), list(handles), **where, **style)
 
 
@@ -204,29 +246,33 @@ def _panel(ax: Axes, metric: str, lines: list[Line]) -> None:
         ax.fill_between(line.at, line.low, line.high, color=line.colour, alpha=0.14, linewidth=0)
         ax.plot(line.at, line.provisional(), lw=1.6, ls=DASHED, alpha=0.55, mfc="white", **look)
         ax.plot(line.at, line.settled(), lw=1.8, **look)
-    ax.set_title(metric, loc="left", fontsize=10, color=INK, pad=5)
+    if metric in CHANCE and lines:
+        ax.axhline(CHANCE[metric], color=MUTED, lw=1.2, ls=":")
+    ax.set_ylabel(SPELLED.get(metric, metric), fontsize=10, color=INK)
     ax.grid(axis="y", color=GRID, lw=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.spines["bottom"].set_color(GRID)
     ax.tick_params(colors=MUTED, labelsize=9, length=0)
-    ax.yaxis.set_major_locator(MaxNLocator(5) if lines else NullLocator())
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]) if lines else NullLocator())
     ax.margins(x=0.01)
     if not lines:
         ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", va="center", color=MUTED)
         ax.tick_params(labelbottom=False)
 
 
-def _page(panels: dict[str, list[Line]], heading: str) -> Any:
-    page = make_subplots(
-        rows=len(panels), cols=1, shared_xaxes=True, subplot_titles=list(panels), vertical_spacing=0.09
-    )
+def _page(panels: dict[str, list[Line]], heading: str, drawn: str) -> Any:
+    page = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.06)
     named: set[str] = set()
-    for number, lines in enumerate(panels.values(), start=1):
+    for number, (metric, lines) in enumerate(panels.items(), start=1):
         for line in lines:
             for trace in _traces(line, legend=line.name not in named):
                 page.add_trace(trace, row=number, col=1)
             named.add(line.name)
+        page.update_yaxes(title_text=SPELLED.get(metric, metric), row=number, col=1)
+        if metric in CHANCE and lines:
+            dotted = {"color": MUTED, "width": 1.2, "dash": "dot"}
+            page.add_hline(y=CHANCE[metric], line=dotted, annotation_text="chance", row=number, col=1)
     page.update_layout(
         title={"text": heading, "x": 0.01},
         template="plotly_white",
@@ -237,8 +283,9 @@ def _page(panels: dict[str, list[Line]], heading: str) -> Any:
         margin={"l": 60, "r": 24, "t": 90, "b": 50},
         showlegend=len(named) > 1,
     )
-    page.update_annotations(x=0, xanchor="left", font_size=13)
-    page.update_xaxes(title_text="middle of the window, UTC · dashed may still change", row=len(panels), col=1)
+    settled = all(all(line.final) for lines in panels.values() for line in lines)
+    title = drawn + ("" if settled else " · dashed: not final, may still change")
+    page.update_xaxes(title_text=title, row=len(panels), col=1)
     return page
 
 

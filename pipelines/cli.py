@@ -7,15 +7,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TypeAlias
 
 from pipelines import commands, questions
-from pipelines.arguments import count, instant, pair, positive
+from pipelines.arguments import Parser, count, instant, pair, positive
 from pipelines.definition import GRAINS
 from pipelines.errors import HindsightError
 from pipelines.jobs import NAMES
 
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 DESCRIPTION = (
     "Hindsight, the feedback lakehouse: inference logs and late feedback become exact, revisable quality metrics."
 )
@@ -27,9 +28,9 @@ IMPORTED = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Every command with its options and an example."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="hindsight",
         description=DESCRIPTION,
         epilog="example: hindsight demo",
@@ -44,15 +45,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Exit codes: 0 done, 1 a check failed, 2 wrong usage or input, 3 settings, 4 machine, 5 state of the lake."""
+    words = sys.argv[1:] if arguments is None else arguments
     top = parser()
-    asked = top.parse_args(arguments)
-    if asked.run is None:
-        top.print_help()
-        return 2
     try:
+        asked = top.parse_args(words)
+        if asked.run is None:
+            top.print_help()
+            return 2
         return int(asked.run(asked))
     except HindsightError as error:
-        if asked.json:
+        if "--json" in words:
             print(json.dumps({"error": error.code, "message": error.message}))
         print(f"hindsight: {error}", file=sys.stderr)
         return error.exit_code
@@ -61,13 +63,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _command(known: _Commands, name: str, run: object, meaning: str, example: str) -> argparse.ArgumentParser:
-    command = known.add_parser(name, help=meaning, description=meaning, epilog=f"example: {example}")
+def _command(known: _Commands, name: str, run: object, meaning: str, example: str) -> Parser:
+    command = _parser(known, name, meaning, example)
     command.set_defaults(run=run)
     command.add_argument("--lake", type=Path, metavar="DIR", help="folder of the lake (settings: lake.path)")
     command.add_argument("--conf", type=Path, metavar="DIR", help="folder of settings.toml and models/")
     command.add_argument("--json", action="store_true", help="print JSON")
     return command
+
+
+def _parser(known: _Commands, name: str, meaning: str, example: str) -> Parser:
+    # raw: an example stays on one line, so that it can be copied
+    return known.add_parser(
+        name,
+        help=meaning,
+        description=fill(f"{meaning[0].upper()}{meaning[1:]}.", 100),
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def _demo(known: _Commands) -> None:
@@ -78,7 +91,7 @@ def _demo(known: _Commands) -> None:
     command.add_argument(
         "--speed", type=positive, metavar="X", help="pace, in times that of 2013 (as fast as possible)"
     )
-    command.add_argument("--keep", type=Path, metavar="DIR", help="lay the lake there (./demo)")
+    command.add_argument("--keep", type=Path, metavar="DIR", help="lay the lake there, in place of an earlier demo (./demo)")
 
 
 def _run(known: _Commands) -> None:
@@ -104,7 +117,7 @@ def _metrics(known: _Commands) -> None:
     command.add_argument(
         "--by", action="append", default=[], metavar="FIELD", help="version, or a segment; again for more"
     )
-    command.add_argument("--as-of", type=instant, metavar="TIME", help="what could be known then (the frontier)")
+    command.add_argument("--as-of", type=instant, metavar="TIME", help="what could be known then, such as 2013-01-25 (the frontier)")
     command.add_argument("--start", type=instant, metavar="TIME", help="only windows from then on")
     command.add_argument("--end", type=instant, metavar="TIME", help="only windows up to then")
     command.add_argument("--mature", action="store_true", help="count silence past the attribution window")
@@ -119,7 +132,7 @@ def _outcomes(known: _Commands) -> None:
         "outcomes",
         questions.outcomes,
         "what became of it: the current belief about each prediction, the newest first",
-        "hindsight outcomes --model arrival_delay --label late --request r-1",
+        "hindsight outcomes --model arrival_delay --label late --as-of 2013-01-25 --limit 20",
     )
     command.add_argument("--model", help="one model (all)")
     command.add_argument("--label", help="one label (all)")
@@ -130,9 +143,7 @@ def _outcomes(known: _Commands) -> None:
 
 def _explain(known: _Commands) -> None:
     meaning = "the path of a number: from a metric, an outcome or an event to the entries and the log"
-    top = known.add_parser(
-        "explain", help=meaning, description=meaning, epilog="example: hindsight explain event --offset 4711"
-    )
+    top = _parser(known, "explain", meaning, "hindsight explain event --offset 296")
     kinds = top.add_subparsers(metavar="WHAT", title="what", required=True)
     _explain_metric(kinds)
     outcome = _command(
@@ -140,14 +151,18 @@ def _explain(known: _Commands) -> None:
         "outcome",
         questions.explain_outcome,
         "which votes an outcome rests on, and why the others do not count",
-        "hindsight explain outcome --request r-1 --label late",
+        "hindsight explain outcome --request 2013-01-14-B6-22-JFK-SYR-2249 --label late",
     )
     outcome.add_argument("--request", required=True, metavar="ID", help="the request")
     outcome.add_argument("--item", metavar="ID", help="one item of its slate (all, and the request itself)")
     outcome.add_argument("--label", help="one label (all)")
     outcome.add_argument("--as-of", type=instant, metavar="TIME", help="what could be known then (all that is known)")
     event = _command(
-        kinds, "event", questions.explain_event, "where an event went", "hindsight explain event --id f-1"
+        kinds,
+        "event",
+        questions.explain_event,
+        "where an event went, or why it was refused",
+        "hindsight explain event --id 2013-01-14-B6-22-JFK-SYR-2249",
     )
     which = event.add_mutually_exclusive_group(required=True)
     which.add_argument("--id", metavar="ID", help="its request_id or feedback_id")
@@ -160,7 +175,7 @@ def _explain_metric(kinds: _Commands) -> None:
         "metric",
         questions.explain_metric,
         "the statistics, entries and events that a metric of one cell rests on",
-        "hindsight explain metric --model arrival_delay --label late --metric auc --cell 2013-01-20T10:00Z",
+        "hindsight explain metric --model arrival_delay --label late --metric auc --cell 2013-01-15T22:00Z",
     )
     command.add_argument("--model", required=True, help="the model")
     command.add_argument("--label", required=True, help='the label; "" for the service itself')
@@ -171,7 +186,7 @@ def _explain_metric(kinds: _Commands) -> None:
         "--segment", action="append", default=[], type=pair, metavar="FIELD=VALUE", help="a segment; again for more"
     )
     command.add_argument("--version", metavar="NAME", help="one version of the model (all)")
-    command.add_argument("--as-of", type=instant, metavar="TIME", help="what could be known then (the frontier)")
+    command.add_argument("--as-of", type=instant, metavar="TIME", help="what could be known then, such as 2013-01-25 (the frontier)")
     command.add_argument("--mature", action="store_true", help="count silence past the attribution window")
     command.add_argument("--limit", type=count, default=20, metavar="N", help="rows behind it to show (20)")
 
@@ -211,7 +226,7 @@ def _import(known: _Commands) -> None:
     )
     command.add_argument("--claimed", action="store_true", help="history: each record says when it was received")
     command.add_argument("--frontier", action="store_true", help="with --claimed: nothing older is to come")
-    command.description = f"{command.description}. {IMPORTED}"
+    command.description = fill(f"{command.description} {IMPORTED}", 100)
 
 
 def _schema(known: _Commands) -> None:
@@ -220,12 +235,14 @@ def _schema(known: _Commands) -> None:
 
 
 def _model(known: _Commands) -> None:
-    command = _command(
-        known, "model", commands.model, "model files", "hindsight model init churn --from predictions.csv"
+    example = "hindsight model init churn --from predictions.csv"
+    top = _parser(known, "model", "write the files by which a model of yours is taken in", example)
+    kinds = top.add_subparsers(metavar="WHAT", title="what", required=True)
+    meaning = (
+        "look at a file of predictions or labels, and write conf/models/NAME.toml (what to measure) and "
+        "NAME.import.toml (which column is which field), with what is missing marked TODO"
     )
-    command.add_argument(
-        "action", choices=("init",), help="init: write a model file and a mapping from a file of yours"
-    )
+    command = _command(kinds, "init", commands.model, meaning, example)
     command.add_argument("name", metavar="NAME", help="name of the model")
     command.add_argument(
         "--from", dest="source", type=Path, required=True, metavar="FILE", help="CSV, Parquet or NDJSON"

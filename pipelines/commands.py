@@ -32,7 +32,10 @@ def demo(asked: Namespace) -> int:
 
     folder = asked.keep or asked.lake or Path("demo")
     settings = configuration.load(asked.conf, lake_path=folder, run_reconcile_every="3 seconds")
-    return show(settings, days=asked.days, speed=asked.speed, console=told if asked.json else out)
+    report = show(settings, days=asked.days, speed=asked.speed, console=told if asked.json else out)
+    if asked.json:
+        print(json.dumps(report.to_dict(), indent=2))
+    return 0 if report.ok else 1
 
 
 def run(asked: Namespace) -> int:
@@ -89,8 +92,12 @@ def verify(asked: Namespace) -> int:
             since=asked.since,
             progress=lambda step, share: shown.update(task, description=step, completed=share),
         )
-    if not asked.json and not report.ok:
-        out.print(view.differences(report))
+    if not asked.json:
+        if not report.ok:
+            out.print(view.differences(report))
+        if report.pending:
+            told.print(f"{report.pending:,} records of the log are not processed yet: `hindsight run --once` does it")
+        out.print(f"Computed again from the log by other means, now and at {len(report.as_of)} earlier times:")
     answer(asked, report.to_dict(), lambda: view.proof(report))
     return 0 if report.ok else 1
 
@@ -114,9 +121,14 @@ def maintain(asked: Namespace) -> int:
 def import_(asked: Namespace) -> int:
     from pipelines.importing import import_files
     from pipelines.producer import declared_log
+    from pipelines.reading import format_of
 
     settings = _settings(asked)
     lake = settings.lake.path.resolve()
+    for file in asked.files:
+        if file != "-":
+            # before the log is made: a mistyped name leaves no lake behind
+            format_of(Path(file))
     log = declared_log(settings)
     try:
         with bar() as shown:

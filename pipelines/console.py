@@ -8,8 +8,9 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 WIDTH = 132
 """Columns of a line where no terminal says how many it has."""
@@ -23,7 +24,10 @@ def answer(asked: Namespace, value: Any, shown: Callable[[], Any]) -> None:
     if asked.json:
         print(json.dumps(value() if callable(value) else value, indent=2))
     else:
-        out.print(shown())
+        found = shown()
+        for part in found.renderables if isinstance(found, Group) else [found]:
+            # a line is one line, however narrow the terminal: what can be copied stays whole
+            out.print(part, soft_wrap=isinstance(part, str | Text))
 
 
 def bar() -> Progress:

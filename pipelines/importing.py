@@ -96,8 +96,8 @@ def import_files(
     nothing older is to come, so at the end the whole minute after the last receipt is asserted. `state_dir` remembers
     what was done.
 
-    Raises, before anything is appended, InputError (no_files, file_missing, format_unknown, file_unreadable,
-    column_twice, column_missing, mapping_missing, time_zone_missing, frontier_not_claimed); ConfigError for a mapping.
+    Raises, before anything is appended, InputError (no_files, is_a_folder, file_missing, format_unknown,
+    file_unreadable, column_twice, column_missing, mapping_missing, time_zone_missing, frontier_not_claimed); ConfigError for a mapping.
     Raises, when everything is appended, InputError frontier_from_the_future: receipts claim to be later than now.
     """
     if not files:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
+from pipelines.definition import Definition
 from pipelines.errors import InputError
 from pipelines.gold.metrics.plan import Question, Windows, target
 from pipelines.gold.metrics.rollup import answer
@@ -46,20 +47,49 @@ def metrics(
     Raises InputError: no_lake, no_frontier, as_of_above_frontier, unknown_model, unknown_label, unknown_definition,
     cut_not_declared, grain_not_declared, bad_window, naive_time.
     """
+    windows = windows_of(every, sliding, start, end)
     opened = Opened(spark, lake)
-    known_before = _as_of(opened.frontier(), as_of)
-    windows = _windows(every, sliding, start, end)
+    frontier = opened.frontier()
+    asked = question(
+        opened.definitions(),
+        frontier,
+        windows,
+        model=model,
+        label=label,
+        by=by,
+        as_of=as_of,
+        mature=mature,
+        definition=definition,
+    )
+    groups = ("model", "label", *(["version"] if asked.version else []), *asked.fields)
+    return answer(opened.table(STATISTICS), question=asked).orderBy(*groups, "window_start")
+
+
+def question(
+    declared: list[Definition],
+    frontier: datetime,
+    windows: Windows,
+    *,
+    model: str | None = None,
+    label: str | None = None,
+    by: Sequence[str] = (),
+    as_of: datetime | None = None,
+    mature: bool = False,
+    definition: str | None = None,
+) -> Question:
+    """What is asked of a lake with these definitions that is processed up to this frontier; refuses what `metrics` does."""
+    known_before = _as_of(frontier, as_of)
     fields = tuple(dict.fromkeys(field for field in by if field not in ("version", "label", "model")))
-    declared = opened.definitions()
     chosen = newest(named(declared, model=model, label=label, definition=definition))
     services = [one for one in declared if one.policy is None]
     targets = [target(one, [s for s in services if s.model == one.model], windows, fields) for one in chosen]
-    question = Question(tuple(targets), windows, known_before, fields, version="version" in by, mature=mature)
-    groups = ("model", "label", *(["version"] if question.version else []), *fields)
-    return answer(opened.table(STATISTICS), question=question).orderBy(*groups, "window_start")
+    return Question(tuple(targets), windows, known_before, fields, version="version" in by, mature=mature)
 
 
-def _windows(every: str, sliding: str | None, start: datetime | None, end: datetime | None) -> Windows:
+def windows_of(
+    every: str, sliding: str | None = None, start: datetime | None = None, end: datetime | None = None
+) -> Windows:
+    """The windows that `metrics` is asked for. Raises InputError bad_window, naive_time."""
     step = _width("every", every)
     width = step if sliding is None else _width("sliding", sliding)
     if width < step:

@@ -41,7 +41,7 @@ def init_model(name: str, file: Path, conf: Path) -> Draft:
     """Write NAME.toml and NAME.import.toml into the folder of the model files, for a CSV, Parquet or NDJSON file.
 
     Nothing is asked, and nothing is overwritten. What is missing is marked in the files, as a line with TODO. Raises
-    InputError (name_invalid, file_exists, file_missing, format_unknown, file_unreadable, column_twice, no_rows).
+    InputError (name_invalid, file_exists, is_a_folder, file_missing, format_unknown, file_unreadable, column_twice, no_rows).
     """
     if not NAME.fullmatch(name) or name.endswith(".import"):
         raise InputError("name_invalid", f'"{name}": expected letters, digits, _, -, . and spaces, at most 128')

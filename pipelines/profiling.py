@@ -89,7 +89,7 @@ class Sample:
 def sample(file: Path) -> Sample:
     """Look at a CSV, Parquet or NDJSON file.
 
-    Raises InputError (file_missing, format_unknown, file_unreadable, column_twice, no_rows).
+    Raises InputError (is_a_folder, file_missing, format_unknown, file_unreadable, column_twice, no_rows).
     """
     delimiter = _delimiter(file) if format_of(file) == "csv" else ","
     found: list[Row] = []

@@ -13,6 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.console import Group
+
 from pipelines import settings as configuration
 from pipelines import view
 from pipelines.console import answer, told
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from pipelines.explain import Sources
+    from pipelines.gold.metrics.plan import Question
 
 HEADLINE = (
     *(
@@ -48,6 +51,7 @@ def metrics(asked: Namespace) -> int:
     from pipelines import charts
     from pipelines.metrics import metrics as ask
 
+    question = _question(asked)
     with _session(asked) as (spark, lake):
         frame: pd.DataFrame = ask(
             spark,
@@ -63,21 +67,68 @@ def metrics(asked: Namespace) -> int:
             start=asked.start,
             end=asked.end,
         ).toPandas()
-    wanted = asked.metric or [name for name in HEADLINE if name in frame and frame[name].notna().any()]
     answer(
         asked,
         lambda: _records(frame, "ms"),
-        lambda: charts.render(frame, wanted, intervals=bool(asked.metric)),
+        lambda: _tables(frame, asked.metric),
     )
+    if frame.empty:
+        told.print(
+            f"No window has numbers as of {question.as_of:%Y-%m-%d %H:%M} UTC. What was logged after that counts once the "
+            "frontier has passed it: `hindsight run` moves it every minute, `hindsight run --once` when it is run again."
+        )
     if asked.plot:
-        drawn = [name for name in asked.metric or ("auc", "coverage") if name in frame.columns]
+        drawn = asked.metric or [name for name in ("auc", "coverage") if name in frame] or headline(frame)[:2]
         told.print(f"drawn: {charts.draw(frame, asked.plot, metrics=drawn)}")
     return 0
 
 
+def _tables(frame: pd.DataFrame, named: list[str]) -> Group:
+    """A table per model and label, of the metrics that it has; where some are named, of those."""
+    from pipelines.charts import render
+
+    parts = [rows for _, rows in frame.groupby(["model", "label"], sort=False)]
+    parts = [rows for rows in parts if not named or rows[named].notna().any(axis=None)] or [frame]
+    return Group(*(render(rows, named or headline(rows), intervals=bool(named)) for rows in parts))
+
+
+def headline(frame: pd.DataFrame) -> list[str]:
+    return [name for name in HEADLINE if name in frame and frame[name].notna().any()]
+
+
+def _question(asked: Namespace) -> Question:
+    """What is asked. What the lake cannot answer, or cannot be drawn, is refused before a session takes seconds to start."""
+    from pipelines import charts
+    from pipelines.gold.metrics.catalogue import columns
+    from pipelines.metrics import question, windows_of
+
+    if asked.plot:
+        charts.check(asked.plot)
+    windows = windows_of(asked.every, asked.sliding, asked.start, asked.end)
+    sources = _sources(asked)
+    found = question(
+        sources.definitions,
+        sources.frontier(),
+        windows,
+        model=asked.model,
+        label=asked.label,
+        by=asked.by,
+        as_of=asked.as_of,
+        mature=asked.mature,
+        definition=asked.definition,
+    )
+    charts.need([*columns(found.targets), "final"], asked.metric)
+    return found
+
+
 def outcomes(asked: Namespace) -> int:
+    from pipelines.opened import named, not_above
     from pipelines.outcomes import outcomes as ask
 
+    sources = _sources(asked)
+    named([one for one in sources.definitions if one.policy is not None], model=asked.model, label=asked.label)
+    if asked.as_of:
+        not_above(sources.frontier(), asked.as_of)
     with _session(asked) as (spark, lake):
         found = ask(spark, lake=lake, model=asked.model, label=asked.label, request=asked.request, as_of=asked.as_of)
         # one more than is shown tells whether there are more
@@ -129,8 +180,9 @@ def explain_event(asked: Namespace) -> int:
 def _sources(asked: Namespace) -> Sources:
     """The lake that is asked, as files: no session."""
     from pipelines.explain import Sources
+    from pipelines.paths import existing
 
-    return Sources(configuration.load(asked.conf, lake_path=asked.lake).lake.path.resolve())
+    return Sources(existing(configuration.load(asked.conf, lake_path=asked.lake).lake.path))
 
 
 def _plain(value: Any) -> Any:

@@ -44,7 +44,11 @@ class Block:
 
 
 def format_of(path: Path) -> str:
-    """ndjson, csv or parquet. Raises InputError file_missing or format_unknown."""
+    """ndjson, csv or parquet. Raises InputError is_a_folder, file_missing or format_unknown."""
+    if path.is_dir():
+        endings = sorted({file.suffix for file in path.iterdir() if file.suffix.lower() in FORMATS}) or [".parquet"]
+        named = " ".join(f"{path}/*{ending}" for ending in endings)
+        raise InputError("is_a_folder", f"{path}: this is a folder; expected the files in it, such as {named}")
     if not path.is_file():
         raise InputError("file_missing", f"{path}: there is no such file")
     if path.suffix.lower() not in FORMATS:

@@ -75,7 +75,7 @@ def status(root: Path) -> LakeStatus:
         jobs = {status.job: status for status in _jobs(root, log, rows)}
         last = settle.last(Lake(root))
         jobs[RECONCILE] = _reconcile(root, log, last, rows)
-        idle = [JobStatus(name, False, None, None, 0, 0.0, None, 0, 0) for name in NAMES if name not in jobs]
+        idle = [_idle(root, log, name) for name in NAMES if name not in jobs]
         ordered = sorted([*jobs.values(), *idle], key=lambda job: NAMES.index(job.job))
         return LakeStatus(
             root,
@@ -144,6 +144,12 @@ def _jobs(root: Path, log: EmbeddedLog, rows: Callable[[Table], int]) -> Iterato
                 said.get("state_rows", 0),
                 sum(rows(table) for table in job.writes),
             )
+
+
+def _idle(root: Path, log: EmbeddedLog, name: str) -> JobStatus:
+    """A job that never ran: before the first of the flow waits all of the log, before the others nothing yet."""
+    events, seconds = _lag(root, log, None, [None] if name == NAMES[0] else [])
+    return JobStatus(name, False, None, None, events, seconds, None, 0, 0)
 
 
 def _reconcile(root: Path, log: EmbeddedLog, last: dict[str, Any], rows: Callable[[Table], int]) -> JobStatus:

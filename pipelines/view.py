@@ -83,8 +83,8 @@ def proof(report: Report) -> str:
     """What a verification came to, on a line."""
     since = f"since {short(report.since)}, " if report.since else ""
     return (
-        f"verify: {since}{report.cells_compared:,} cells, now and as of {len(report.as_of)} earlier moments, and "
-        f"{report.outcomes_compared:,} outcomes compared with an independent batch computation: differences {report.differences}"
+        f"verify: {since}{report.cells_compared:,} cells, {report.outcomes_compared:,} outcomes, "
+        f"differences {report.differences:,}"
     )
 
 
@@ -125,7 +125,7 @@ def drafted(draft: Draft, file: Path) -> Lines:
 
 
 def quality(frame: pd.DataFrame, title: str, name: str) -> Table:
-    """Metrics as a table that fits a terminal: `name` is the column that tells the rows apart."""
+    """Metrics as a table that fits a terminal: `name` is the column that tells the rows apart; a star is not final."""
     table = Table(title=title, title_justify="left", header_style="bold", padding=(0, 1), box=SIMPLE)
     table.add_column(name.removesuffix("_start"))
     for heading in (
@@ -149,7 +149,7 @@ def quality(frame: pd.DataFrame, title: str, name: str) -> Table:
         latency = [_share(row[f"latency_ms_p{q}"], ".0f") for q in (50, 95, 99)]
         told = f"{row[name]:%Y-%m-%d}" if isinstance(row[name], datetime) else str(row[name])
         cells = [
-            told,
+            told if row["final"] else f"{told} *",
             f"{row['n']:,.0f}",
             *shares,
             escape(auc),
@@ -159,6 +159,14 @@ def quality(frame: pd.DataFrame, title: str, name: str) -> Table:
         ]
         table.add_row(*cells, style=None if row["final"] else "dim")
     return table
+
+
+LEGEND = (
+    "n: predictions with a label · cov.: labelled share of all · base: base rate, the share of labels that say late · "
+    "p50, p95, p99: latency"
+)
+"""What the headings of `quality` mean, for the label of the demo."""
+NOT_FINAL = "* not final: the week, or the 48 hours after it in which labels count, is not over; its values may still change"
 
 
 def beliefs(frame: pd.DataFrame, *, more: bool) -> Table:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,31 @@ def test_a_chart_names_its_groups_and_says_what_may_still_change(tmp_path):
     assert "may still change" not in text
 
 
+def test_a_chart_says_what_its_windows_are_and_what_chance_reaches(tmp_path):
+    sliding = answer(*[row(day, window_end=START + (day + 7) * DAY) for day in range(40)])
+    text = draw(sliding, tmp_path / "chart.svg").read_text()
+    for part in ("AUC", "coverage", "0.5: chance", "middle of each window of 1 week, one every day, UTC"):
+        assert f">{part}" in text
+    text = draw(sliding, tmp_path / "coverage.svg", metrics=["coverage"]).read_text()
+    assert "chance" not in text
+    page = draw(sliding, tmp_path / "chart.html").read_text()
+    assert all(part in page for part in ('"text":"AUC"', '"text":"chance"', "window of 1 week, one every day"))
+    assert "not final" not in page
+    assert "middle of each window of 1 day, UTC" in draw(TWO_GROUPS, tmp_path / "daily.svg").read_text()
+
+
+@pytest.mark.parametrize(("days", "form"), [(2, r"\d\d-\d\d \d\d:00"), (28, r"2026-\d\d-\d\d"), (300, r"2026-\d\d")])
+def test_dates_are_spelled_alike_and_equally_far_apart(tmp_path, days, form):
+    frame = answer(*[row(day) for day in range(days)])
+    text = draw(frame, tmp_path / "chart.svg", metrics=["coverage"]).read_text()
+    ticks = [tick for tick in re.findall(r">([^<>]+)</text>", text) if "-" in tick]
+    assert len(ticks) >= 3
+    assert [tick for tick in ticks if not re.fullmatch(form, tick)] == []
+    if days == 28:
+        days_between = {b - a for a, b in pairwise(map(datetime.fromisoformat, ticks))}
+        assert len(days_between) == 1
+
+
 def test_a_page_needs_no_network(tmp_path):
     page = draw(TWO_GROUPS, tmp_path / "chart.html").read_text()
     assert "<script src=" not in page
@@ -99,6 +126,7 @@ def test_an_answer_without_rows_is_a_chart_that_says_so(tmp_path, suffix):
     ("code", "name", "metric"),
     [
         ("unknown_chart", "chart.pdf", "auc"),
+        ("not_writable", "/dev/null/auc.png", "auc"),
         ("unknown_metric", "chart.png", "acu"),
         ("unknown_metric", "chart.png", "window_start"),
         ("not_a_number", "chart.png", "model"),
@@ -111,9 +139,18 @@ def test_what_cannot_be_drawn_is_refused_and_leaves_no_file(tmp_path: Path, code
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_table_leaves_out_hours_that_say_nothing_and_marks_what_may_still_change():
+    text = shown(answer(row(0), row(1, final=False)), "n")
+    assert "2026-03-01   2026-03-02     1,200" in text
+    assert "2026-03-02   2026-03-03 *   1,200" in text
+    assert "* may still change" in " ".join(text.split())
+    assert "* may" not in shown(answer(row(0)), "n")
+
+
 def test_the_table_has_intervals_and_times_in_utc():
-    text = shown(answer(row(0)), "n", "auc", "coverage")
-    assert "2026-03-01 00:00" in text
+    hour = START + timedelta(hours=13)
+    text = shown(answer(row(0, window_start=hour, window_end=hour + timedelta(hours=1))), "n", "auc", "coverage")
+    assert "2026-03-01 13:00   2026-03-01 14:00" in text
     assert "0.7123 [0.69, 0.73]" in text
     assert "1,200" in text
     assert "0.97" in text

@@ -60,6 +60,11 @@ def test_every_job_is_named_in_the_order_of_the_flow(lake: Lake) -> None:
     assert (found.log_end, found.frontier) == (10, None)
 
 
+def test_before_anything_ran_all_of_the_log_waits_for_the_first_job(lake: Lake) -> None:
+    found = status(lake.root)
+    assert [each.lag_events for each in found.jobs if each.job != "reconcile"] == [10, 0, 0, 0, 0, 0]
+
+
 def test_what_waits_in_the_log_is_the_lag_of_the_first_chain(lake: Lake) -> None:
     checkpoint(lake, FIRST, 0, {"offset": 4})
     checkpoint(lake, FIRST, 1, {"offset": 9}, committed=False)

@@ -51,9 +51,14 @@ def replay(days: int = 28, seed: int = 0) -> Iterator[Batch]:
     The last batch has no payloads: its frontier lies where every label is mature. Equal arguments give equal bytes.
     Memory does not grow with `days`. Raises InputError days_out_of_range.
     """
+    check(days)
+    return _replay(days, seed)
+
+
+def check(days: int) -> None:
+    """Raises InputError days_out_of_range."""
     if not 1 <= days <= LONGEST:
         raise InputError("days_out_of_range", f"replay of {days} days: expected 1 to {LONGEST}, the rest of 2013")
-    return _replay(days, seed)
 
 
 def _replay(days: int, seed: int) -> Iterator[Batch]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from shutil import rmtree
+from shutil import rmtree, which
 
 import pandas as pd
 from pyspark.sql import SparkSession
@@ -16,7 +18,7 @@ from rich.live import Live
 
 from pipelines import charts, session, view
 from pipelines.app import Application
-from pipelines.demo.events import START, replay
+from pipelines.demo.events import START, check, replay
 from pipelines.demo.mischief import Mischief
 from pipelines.errors import InputError
 from pipelines.log import EmbeddedLog
@@ -31,6 +33,10 @@ MARK = "hindsight-demo"
 """A file of this name says that a folder is a demo's and may be replaced."""
 WHOLE = "520 weeks"
 """A window that holds all of 2013."""
+CELL, CORRECTED = "2013-01-15T22:00Z", "2013-01-14-B6-22-JFK-SYR-2249"
+"""Of the first day, so that every replay holds them: an hour with late and punctual flights, a label that was corrected."""
+FEW_DAYS = 14
+"""Fewer are drawn day by day: windows of a week would be a handful."""
 
 
 @dataclass
@@ -59,8 +65,9 @@ JOIN_HORIZON = timedelta(hours=24)
 """A flight's label comes with the plane, hours later, and there are few flights: the join can wait for nearly all."""
 
 
-def show(settings: Settings, *, days: int, speed: float | None, console: Console) -> int:
-    """Run the demo in the lake of the settings; the exit code: 0 where the proof holds, 1 otherwise."""
+def show(settings: Settings, *, days: int, speed: float | None, console: Console) -> Report:
+    """Run the demo in the lake of the settings; what its proof came to. Raises InputError days_out_of_range."""
+    check(days)
     settings = replace(settings, run=replace(settings.run, join_horizon=JOIN_HORIZON))
     folder = settings.lake.path.resolve()
     prepare(folder)
@@ -71,14 +78,16 @@ def show(settings: Settings, *, days: int, speed: float | None, console: Console
     try:
         feed = _run(settings, spark, days, speed, console)
         _tell_found(console, feed.sent, status(folder))
-        _tell_metrics(console, spark, folder)
+        _tell_metrics(console, spark, folder, days)
     finally:
         spark.stop()
     report = _prove(console, folder)
-    _tell_next(console, folder)
-    console.print(f"{time.monotonic() - started:.0f} seconds in all.")
-    console.print(view.proof(report), style="bold green" if report.ok else "bold red")
-    return 0 if report.ok else 1
+    for line in after(folder, days):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print(f"\n{time.monotonic() - started:.0f} seconds in all. Computed again from the log, by other means:")
+    style = "bold green" if report.ok else "bold red"
+    console.print(view.proof(report), style=style, highlight=False, soft_wrap=True)
+    return report
 
 
 def _run(settings: Settings, spark: SparkSession, days: int, speed: float | None, console: Console) -> Feed:
@@ -135,11 +144,11 @@ def _tell_found(console: Console, sent: Mischief, found: LakeStatus) -> None:
         f"\nOn the way {sent.duplicates:,} events were sent twice (found {found.duplicates:,}), {wrong:,} broken or contradicting "
         f"(quarantined {found.quarantined:,}), {sent.orphans:,} about nothing (orphans {found.orphans:,}); "
         f"{sent.out_of_order:,} labels came before their prediction, {sent.late:,} late, {sent.corrected:,} were corrected, "
-        f"{sent.withdrawn:,} withdrawn, and {sent.unanswered:,} flights never arrived."
+        f"{sent.withdrawn:,} withdrawn, and {sent.unanswered:,} flights never arrived (cancelled or diverted)."
     )
 
 
-def _tell_metrics(console: Console, spark: SparkSession, folder: Path) -> None:
+def _tell_metrics(console: Console, spark: SparkSession, folder: Path, days: int) -> None:
     def ask(every: str, by: tuple[str, ...] = ()) -> pd.DataFrame:
         quality: pd.DataFrame = metrics(spark, lake=folder, model=MODEL, label="late", every=every, by=by).toPandas()
         service: pd.DataFrame = metrics(spark, lake=folder, model=MODEL, label="", every=every, by=by).toPandas()
@@ -149,14 +158,33 @@ def _tell_metrics(console: Console, spark: SparkSession, folder: Path) -> None:
             service[[*keys, *latency]], on=keys, how="left"
         )
 
-    console.print(view.quality(ask("7 days"), "By week", "window_start"))
-    console.print(view.quality(ask(WHOLE, ("origin",)), "By origin", "origin"))
-    daily = metrics(spark, lake=folder, model=MODEL, label="late", every="1 day", sliding="7 days").toPandas()
-    picture = folder / "auc_and_coverage.png"
-    charts.draw(
-        daily, picture, metrics=("auc", "coverage"), title="Arrival delay: a model of January, judged week by week"
+    weekly = ask("7 days")
+    console.print(view.quality(weekly, "By week, from Monday", "window_start"))
+    # the window that holds all of 2013 ends in years; every label in it is mature, as far as the replay goes
+    console.print(view.quality(ask(WHOLE, ("origin",)).assign(final=True), "By origin, all weeks", "origin"))
+    for line in (view.LEGEND, *([] if weekly["final"].all() else [view.NOT_FINAL])):
+        console.print(line, highlight=False)
+    picture = draw(spark, folder, days)
+    console.print(f"\nA picture of AUC and coverage over time: {picture}", highlight=False, soft_wrap=True)
+
+
+def draw(spark: SparkSession, folder: Path, days: int) -> Path:
+    """AUC and coverage in windows that slide by a day; only those that lie wholly within the replayed days."""
+    width = "7 days" if days >= FEW_DAYS else "1 day"
+    frame = metrics(
+        spark,
+        lake=folder,
+        model=MODEL,
+        label="late",
+        every="1 day",
+        sliding=width,
+        start=START,
+        end=START + timedelta(days=days),
+    ).toPandas()
+    title = "Arrival delay: a model of January, judged " + (
+        "over sliding windows of 7 days" if days >= FEW_DAYS else "day by day"
     )
-    console.print(f"A picture of AUC and coverage over time: {picture}")
+    return charts.draw(frame, folder / "auc_and_coverage.png", metrics=("auc", "coverage"), title=title)
 
 
 def _prove(console: Console, folder: Path) -> Report:
@@ -171,16 +199,27 @@ def _prove(console: Console, folder: Path) -> Report:
     return report
 
 
-def _tell_next(console: Console, folder: Path) -> None:
-    ask = f"hindsight metrics --lake {folder} --model {MODEL} --label late"
-    lines = (
+def after(folder: Path, days: int) -> list[str]:
+    """What lies where, and commands that go on from here, as they can be typed in this folder."""
+    here = Path.cwd()
+    lake = shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
+    command, of_label = called(), f"--lake {lake} --model {MODEL} --label late"
+    earlier = START + timedelta(days=min(days, 10))
+    return [
         "",
         f"Everything lies in {folder}: bronze/, silver/, gold/ (Delta tables), _log/ (the log), _checkpoints/.",
         "Try next:",
-        f"  {ask} --every '1 day' --by origin",
-        f"  {ask} --every '7 days' --as-of 2013-01-25T00:00Z",
-        f"  hindsight status --lake {folder}",
-        f"  hindsight verify --lake {folder}",
-    )
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        f"  {command} metrics {of_label} --every '1 day' --by origin",
+        f"  {command} metrics {of_label} --every '7 days' --as-of {earlier:%Y-%m-%d}",
+        f"  {command} explain metric {of_label} --metric auc --cell {CELL} --segment origin=JFK",
+        f"  {command} explain outcome --lake {lake} --request {CORRECTED}",
+        f"  {command} status --lake {lake}",
+    ]
+
+
+def called() -> str:
+    """How this program is called in this terminal: by its name where that is found, else as it was."""
+    program = Path(sys.argv[0])
+    if program.stem == "__main__":
+        return f"{shlex.quote(sys.executable)} -m pipelines"
+    return program.name if which(program.name) else shlex.quote(sys.argv[0])

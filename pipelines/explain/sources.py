@@ -39,7 +39,7 @@ class Sources:
             if not self._lake.exists(table):
                 raise StateError(
                     "no_lake",
-                    f"{root}: there is no table {table.name} here. Name the folder of a lake that `hindsight run` has filled.",
+                    f"{root}: there is no table {table.name} here. `hindsight run --once` fills it; --lake names another lake.",
                 )
 
     def rows(self, table: Table, where: Any, columns: list[str] | None = None) -> pa.Table:
