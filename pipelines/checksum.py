@@ -16,6 +16,14 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 
+def follow(path: Path, delta: DeltaTable) -> None:
+    """Bring a handle up to date after a commit, and write the checksums of the versions that it had not seen."""
+    before = delta.version()
+    delta.update_incremental()
+    for version in range(before + 1, delta.version() + 1):
+        write(path, version)
+
+
 def write(path: Path, version: int) -> None:
     """Write the checksum of a version, from that of the version before, or from the whole log where it is missing."""
     log = path / "_delta_log"

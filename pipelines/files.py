@@ -40,10 +40,20 @@ def write(root: Path, table: Table, rows: pa.Table, *, data_change: bool = True)
 
 def read(root: Path, delta: DeltaTable, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
     """Rows of a table as it stands. Raises OSError where a file is not what was written."""
+    return _scanner(root, delta, columns, filters).to_table()
+
+
+def scan(root: Path, delta: DeltaTable, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+    """The same, batch by batch."""
+    return _scanner(root, delta, columns, None).to_reader()
+
+
+def _scanner(root: Path, delta: DeltaTable, columns: Sequence[str] | None, filters: Any) -> ds.Scanner:
     # delta-rs's own file system calls back into Python, and aborts a process that ends while one still reads ahead
     local = pa_fs.SubTreeFileSystem(str(root), pa_fs.LocalFileSystem())
-    dataset = delta.to_pyarrow_dataset(filesystem=local)
-    return dataset.to_table(columns=columns and list(columns), filter=filters, fragment_scan_options=VERIFIED)
+    return delta.to_pyarrow_dataset(filesystem=local).scanner(
+        columns=columns and list(columns), filter=filters, fragment_scan_options=VERIFIED
+    )
 
 
 def read_files(files: Sequence[str], table: Table, filters: Any = None) -> pa.Table:

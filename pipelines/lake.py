@@ -143,7 +143,7 @@ class Lake:
             ),
             post_commithook_properties=_HOOKS,
         )
-        checksum.write(self.path(table), writer.version())
+        checksum.follow(self.path(table), writer)
         return int(rows.num_rows)
 
     def _append_spark(self, table: Table, rows: DataFrame, mark: Mark, covers: Mapping[str, Any]) -> int:

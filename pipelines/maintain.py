@@ -112,7 +112,7 @@ def _compact(path: Path, table: Table, folder: Path, settings: Maintain) -> None
             )
         except CommitFailedError:
             continue
-        checksum.write(path, delta.version())
+        checksum.follow(path, delta)
         return
 
 
