@@ -25,7 +25,7 @@ from pipelines.jobs import NAMES, RECONCILE
 from pipelines.lake import Lake, Mark, data_version
 from pipelines.log import EmbeddedLog
 from pipelines.maintain import maintain
-from pipelines.paths import chains_of, checkpoints, log_path
+from pipelines.paths import chains_of, checkpoints, log_path, refuse_half_rebuilt
 from pipelines.settings import Settings
 from pipelines.silver import tables as silver
 
@@ -64,6 +64,7 @@ class Application:
         names = [job.name for group in self.groups for job in group.jobs] + [RECONCILE] * self.reconciles
         self._stack.enter_context(leases.hold_by_jvm(self.spark, self.root, names, "run"))
         try:
+            refuse_half_rebuilt(self.root)
             self.lake.create(*TABLES)
             for group in self.groups:
                 self._refuse_a_lost_checkpoint(group)
@@ -257,7 +258,8 @@ class Application:
                             "checkpoint_missing" if f"query={group.name}," in covers else "grouping_changed",
                             f"{self.lake.path(table)} holds rows of the job {job.name}, written as ({covers[:120]} …), but "
                             f"the checkpoint {group.checkpoint} is new: starting would count everything twice. Run the jobs "
-                            "together as before, or bring the checkpoint back from a backup, or start a new lake from the log.",
+                            "together as before, or bring the checkpoint back from a backup, or make everything again from the log: "
+                            f"hindsight rebuild --lake {self.root}",
                         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TypeAlias
 
-from pipelines import commands, questions
+from pipelines import commands, questions, repairs
 from pipelines.arguments import Parser, count, instant, pair, positive
 from pipelines.definition import GRAINS
 from pipelines.errors import HindsightError
@@ -38,7 +38,10 @@ def parser() -> Parser:
     )
     top.set_defaults(run=None, json=False)
     known = top.add_subparsers(metavar="COMMAND", title="commands")
-    for add in (_demo, _run, _status, _metrics, _outcomes, _explain, _verify, _maintain, _import, _schema, _model, _doctor):
+    for add in (
+        *(_demo, _run, _status, _metrics, _outcomes, _explain, _verify),
+        *(_maintain, _rebuild, _import, _schema, _model, _doctor),
+    ):
         add(known)
     return top
 
@@ -208,6 +211,17 @@ def _maintain(known: _Commands) -> None:
         commands.maintain,
         "compact small files, checkpoint table logs",
         "hindsight maintain --dry-run",
+    )
+    command.add_argument("--dry-run", action="store_true", help="say what would be done")
+
+
+def _rebuild(known: _Commands) -> None:
+    command = _command(
+        known,
+        "rebuild",
+        repairs.rebuild,
+        "make all tables and checkpoints again from the log, beside the old ones, compare, and replace them",
+        "hindsight rebuild --dry-run",
     )
     command.add_argument("--dry-run", action="store_true", help="say what would be done")
 

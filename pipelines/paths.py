@@ -16,8 +16,17 @@ def log_path(root: Path) -> Path:
     return root / "_log" / "log.sqlite"
 
 
+SIDE = "_rebuild"
+"""The folder in which a rebuild makes everything anew."""
+
+
+def swap_of(root: Path) -> Path:
+    """A file that stands while what was rebuilt is put in its place."""
+    return root / SIDE / "READY"
+
+
 def existing(root: Path) -> Path:
-    """The folder of a lake that is there. Raises StateError `no_lake`, which names the lakes nearby."""
+    """The folder of a lake that is there. Raises StateError `no_lake`, which names the lakes nearby, or `rebuild_unfinished`."""
     root = root.resolve()
     if not log_path(root).exists():
         near = sorted(log.parent.parent.name for log in Path.cwd().glob("*/_log/log.sqlite"))
@@ -25,7 +34,17 @@ def existing(root: Path) -> Path:
         raise StateError(
             "no_lake", f"{root}: there is no lake here. `hindsight run` makes one, --lake names another{hint}."
         )
+    refuse_half_rebuilt(root)
     return root
+
+
+def refuse_half_rebuilt(root: Path) -> None:
+    """Raises StateError `rebuild_unfinished` where new tables are only partly in their place."""
+    if swap_of(root).exists():
+        raise StateError(
+            "rebuild_unfinished",
+            f"{root}: a rebuild ended while it put its tables in place. Finish it, in a moment: hindsight rebuild --lake {root}",
+        )
 
 
 def checkpoints(root: Path) -> Path:

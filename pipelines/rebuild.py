@@ -1,0 +1,114 @@
+"""Everything again from the log: tables and checkpoints are made anew beside the old ones, compared, and put in their place.
+
+The log is all that a lake cannot do without. Until the new tables are whole the old ones stand and can be asked; a rebuild that
+was interrupted goes on where it was, and one that was interrupted while it changed places is finished by the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import disk_usage, rmtree
+
+from pyspark.sql import SparkSession
+
+from pipelines import leases
+from pipelines.app import TABLES, Application
+from pipelines.content import Content, content_of
+from pipelines.contract import Table
+from pipelines.errors import MachineError
+from pipelines.gold.tables import FRONTIERS
+from pipelines.jobs import NAMES
+from pipelines.lake import Lake
+from pipelines.paths import SIDE, checkpoints, log_path, swap_of
+from pipelines.settings import Settings
+from pipelines.silver.tables import RECONCILED
+
+FOLLOWING = tuple(table for table in TABLES if table not in (FRONTIERS, RECONCILED))
+"""The tables whose rows follow from the log alone; the others say how far a run has come and what it found late."""
+PARTS = (*sorted({table.folder.partition("/")[0] for table in TABLES}), checkpoints(Path()).name, "_jobs")
+"""What is replaced, by folder."""
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """One table before and after; `same`: the rows come to the same. `before` is None where the old table cannot be read."""
+
+    table: str
+    before: Content | None
+    after: Content
+
+    @property
+    def same(self) -> bool:
+        return self.before is not None and self.before.hash == self.after.hash
+
+
+def rebuild(
+    settings: Settings, spark: SparkSession, *, progress: Callable[[Application], None] = lambda _: None
+) -> list[Rebuilt]:
+    """Make all tables again from the log, and put them in place of the old ones; what has changed.
+
+    Holds the leases of all jobs; producers may go on. Raises StateError `lease_held` or `log_unreadable`, MachineError
+    `disk_too_small`; the old tables stand then.
+    """
+    root = settings.lake.path.resolve()
+    with leases.hold_by_jvm(spark, root, [*NAMES, "maintain"], "rebuild"):
+        finish(root)
+        _need_room(root)
+        side = _beside(root)
+        with Application(replace(settings, lake=replace(settings.lake, path=side)), spark) as app:
+            app.drain(lambda: progress(app))
+        found = [Rebuilt(table.name, _readable(Lake(root), table), content_of(Lake(side), table)) for table in FOLLOWING]
+        swap_of(root).touch()
+        finish(root)
+        spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # type: ignore[union-attr]
+    return found
+
+
+def finish(root: Path) -> None:
+    """Put what has been rebuilt in its place, where that was begun. The caller holds the leases of all jobs."""
+    if not swap_of(root).exists():
+        return
+    replaced = root / SIDE / "_replaced"
+    replaced.mkdir(exist_ok=True)
+    for name in PARTS:
+        new, place = root / SIDE / name, root / name
+        if new.exists():
+            if place.exists():
+                place.rename(replaced / name)
+            new.rename(place)
+    rmtree(replaced)
+    rmtree(root / SIDE)
+
+
+def bytes_of(root: Path, parts: Iterable[str] = PARTS) -> int:
+    """What these folders take on disk."""
+    return sum(file.stat().st_size for part in parts for file in (root / part).rglob("*") if file.is_file())
+
+
+def _beside(root: Path) -> Path:
+    """The folder of the new lake, over the same log."""
+    side = root / SIDE
+    side.mkdir(exist_ok=True)
+    log = log_path(side).parent
+    if not log.exists():
+        log.symlink_to(Path("..") / log.name, target_is_directory=True)
+    return side
+
+
+def _need_room(root: Path) -> None:
+    needed, free = bytes_of(root), disk_usage(root).free
+    if needed > free:
+        raise MachineError(
+            "disk_too_small",
+            f"{root}: rebuilding takes about as much room as what is there, {needed / 2**30:.1f} GB; {free / 2**30:.1f} GB "
+            "are free. Free some, or run `hindsight maintain` first.",
+        )
+
+
+def _readable(lake: Lake, table: Table) -> Content | None:
+    try:
+        return content_of(lake, table)
+    except Exception:  # a table that is damaged, in whatever way, is what a rebuild is for
+        return None
