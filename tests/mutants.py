@@ -157,4 +157,11 @@ MUTANTS = (
         "min(rulings, key=lambda vote: vote.place)",
         _check("revisions"),
     ),
+    Mutant(
+        "marks that a restart does not know",
+        "app.py",
+        "generation = checkpoint.generation(group.checkpoint)",
+        "generation = str(time.time())",
+        _check("replay"),
+    ),
 )

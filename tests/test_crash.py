@@ -26,7 +26,7 @@ from pipelines.log import EmbeddedLog
 from pipelines.paths import checkpoints, log_path
 from pipelines.silver import tables as silver
 from tests import generator, lakes
-from tests.crashes import CrashError, CrashingLake, drained_with_crashes
+from tests.crashes import CrashError, CrashingLake, drained_with_crashes, forget_last
 
 HISTORY = generator.history(11, 150)
 FIRST = 80
@@ -86,17 +86,6 @@ def test_a_batch_that_spark_did_not_commit_is_done_again_without_a_trace(
     lakes.run(lakes.settings_for(root), spark, [[]])
     assert lakes.count(root) == before
     lakes.proven(root)
-
-
-def forget_last(folder: Path, batches: int) -> None:
-    """Bring a checkpoint back to before it committed its last batches: the newest that is planned is done again."""
-    last = checkpoint.committed(folder)
-    assert last is not None
-    lowest = max(0, last.batch - batches + 1)
-    for batch in range(lowest, last.batch + 1):
-        for kind in ("commits", "offsets") if batch > lowest else ("commits",):
-            (folder / kind / str(batch)).unlink()
-            (folder / kind / f".{batch}.crc").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("table", [STATISTICS, OUTCOME_LEDGER, silver.LABELLED], ids=lambda table: table.name)
