@@ -18,8 +18,10 @@ from pipelines.paths import checkpoints, log_path
 from tests.reliability.world import Record
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 180
+PATIENCE = 240
 """Seconds after which something that must happen has not."""
+SHORT_LIVED = "-Dlog4j2.level=ERROR -XX:+UseSerialGC -Xss4m -XX:TieredStopAtLevel=1"
+"""Options of a JVM that lives for seconds: it compiles quickly, not well."""
 SETTINGS = """
 [lake]
 committer = "{committer}"
@@ -28,6 +30,7 @@ fsync = false
 batch_records = {batch_records}
 [spark]
 memory = "1 GB"
+extra = {{"spark.driver.extraJavaOptions" = "{java}"}}
 [run]
 reconcile_every = "1 second"
 join_horizon = "10 minutes"
@@ -45,7 +48,9 @@ class Place:
     def made(cls, folder: Path, *, batch_records: int, committer: str = "arrow") -> Place:
         place = cls(folder / "lake", folder / "conf")
         (place.conf / "models").mkdir(parents=True)
-        (place.conf / "settings.toml").write_text(SETTINGS.format(batch_records=batch_records, committer=committer))
+        (place.conf / "settings.toml").write_text(
+            SETTINGS.format(batch_records=batch_records, committer=committer, java=SHORT_LIVED)
+        )
         return place
 
     def append(self, records: Sequence[Record], *, most: int) -> None:
@@ -55,28 +60,31 @@ class Place:
                 part = records[start : start + most]
                 log.append([record.payload for record in part], [record.received_at for record in part])
 
-    def command(self, *words: str, module: Sequence[str] = ("pipelines",)) -> list[str]:
-        """`python -m pipelines …`, or of another module, on the lake."""
-        return [sys.executable, "-m", *module, *words, "--lake", str(self.lake), "--conf", str(self.conf)]
-
     def start(self, *words: str, module: Sequence[str] = ("pipelines",)) -> subprocess.Popen[bytes]:
-        """The command as the leader of a process group of its own."""
-        with (self.conf / "told.txt").open("a") as told:
-            return subprocess.Popen(
-                self.command(*words, module=module),
-                cwd=ROOT,
-                stdout=subprocess.DEVNULL,
-                stderr=told,
-                start_new_session=True,
+        """`python -m pipelines …`, or of another module, on the lake, as the leader of a process group of its own."""
+        command = [sys.executable, "-m", *module, *words, "--lake", str(self.lake), "--conf", str(self.conf)]
+        scratch = self.conf / "told.txt"
+        with scratch.open("w") as told:
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=told, start_new_session=True
             )
+        scratch.rename(self._told(process))
+        return process
 
-    def planned(self) -> dict[str, int]:
-        """The last batch that each query has planned; -1 before the first."""
-        return {folder.name: _last(folder / "offsets") for folder in checkpoints(self.lake).glob("*")}
+    def told(self, process: subprocess.Popen[bytes]) -> str:
+        """What a process has said on its standard error."""
+        return self._told(process).read_text()
 
-    def cut_off(self) -> bool:
-        """Whether a query has planned a batch and not committed it."""
-        folders = checkpoints(self.lake).glob("*")
+    def _told(self, process: subprocess.Popen[bytes]) -> Path:
+        return self.conf / f"told-{process.pid}.txt"
+
+    def planned(self, job: str) -> int:
+        """The last batch that the query which begins with a job has planned; -1 before the first."""
+        return max((_last(folder / "offsets") for folder in checkpoints(self.lake).glob(f"{job}*")), default=-1)
+
+    def cut_off(self, job: str) -> bool:
+        """Whether that query has planned a batch and not committed it."""
+        folders = checkpoints(self.lake).glob(f"{job}*")
         return any(_last(folder / "commits") < _last(folder / "offsets") for folder in folders)
 
     def ends(self) -> list[int]:

@@ -1,4 +1,6 @@
-"""`python -m tests.reliability.dying POINT PASS run --lake …`: the command, which is gone when it passes a point for so many times.
+"""`python -m tests.reliability.dying POINT JOB PASS run --lake …`: the command, which ends when a chain passes a point so often.
+
+JOB is the chain's first.
 
 What dies is the whole process group, by SIGKILL, from within: no handler runs, nothing is flushed.
 """
@@ -25,18 +27,18 @@ from pipelines.lake import Lake, Mark
 
 
 class Death:
-    """Comes at the so-manyth pass; of `passes` at once, from any thread."""
+    """Comes when the chain that begins with a job passes for the so-manyth time; asked by any thread."""
 
-    def __init__(self, passes: int) -> None:
-        self._left, self._lock = passes, Lock()
+    def __init__(self, job: str, passes: int) -> None:
+        self._job, self._left, self._lock = job, passes, Lock()
 
-    def is_due(self) -> bool:
+    def is_due(self, query: str) -> bool:
         with self._lock:
-            self._left -= 1
+            self._left -= query.startswith(self._job)
             return self._left == 0
 
-    def may_come(self) -> None:
-        if self.is_due():
+    def may_come(self, query: str) -> None:
+        if self.is_due(query):
             die()
 
 
@@ -48,7 +50,7 @@ def offsets_logged(death: Death) -> None:
     """A batch is planned, and nothing of it done."""
 
     def run(*chain: Any, **given: Any) -> Any:
-        death.may_come()
+        death.may_come(given["covers"]["query"])
         return run_batch(*chain, **given)
 
     app.run_batch = run
@@ -61,7 +63,8 @@ def files_written(death: Death) -> None:
     """
 
     def write(table: DeltaTable, rows: pa.Table, **given: Any) -> None:
-        if not death.is_due():
+        covers = given["commit_properties"].custom_metadata["covers"]
+        if not death.is_due(covers.partition("query=")[2]):
             return write_deltalake(table, rows, **given)
         target = Path(unquote(urlparse(table.table_uri).path))
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
@@ -80,7 +83,7 @@ def committed(death: Death) -> None:
 
     def run(*chain: Any, **given: Any) -> Any:
         done = run_batch(*chain, **given)
-        death.may_come()
+        death.may_come(given["covers"]["query"])
         return done
 
     app.run_batch = run
@@ -94,7 +97,7 @@ def between_tables(death: Death) -> None:
     def append_arrow(self: Lake, table: Table, rows: pa.Table, mark: Mark, covers: Mapping[str, Any]) -> int:
         batch = covers["query"], mark.batch
         if batch in begun:
-            death.may_come()
+            death.may_come(covers["query"])
         written = append(self, table, rows, mark, covers)
         if written and covers["query"] != "reconcile":
             begun.add(batch)
@@ -108,5 +111,6 @@ POINTS: dict[str, Callable[[Death], None]] = {
 }
 
 if __name__ == "__main__":
-    POINTS[sys.argv[1]](Death(int(sys.argv[2])))
-    sys.exit(cli.main(sys.argv[3:]))
+    point, job, passes, *words = sys.argv[1:]
+    POINTS[point](Death(job, int(passes)))
+    sys.exit(cli.main(words))
