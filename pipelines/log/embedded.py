@@ -36,6 +36,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
 
 _SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS appends (
   last_offset INTEGER PRIMARY KEY, count INTEGER NOT NULL, clock TEXT NOT NULL, appended_at INTEGER NOT NULL, block BLOB NOT NULL
 );
@@ -43,7 +44,9 @@ CREATE TABLE IF NOT EXISTS clock (
   id INTEGER PRIMARY KEY CHECK (id = 0), floor INTEGER NOT NULL, live INTEGER NOT NULL
 );
 INSERT OR IGNORE INTO clock VALUES (0, 0, 0);
+COMMIT;
 """
+"""In one transaction: a crash in between would leave a log without its clock."""
 
 
 @dataclass(frozen=True)
