@@ -92,7 +92,8 @@ class Place:
         found = []
         for folder in checkpoints(self.lake).glob("land*"):
             for file in (folder / "offsets").glob("[0-9]*"):
-                found.append(int(checkpoint.planned_batch(folder, int(file.name)).offsets[0]["offset"]))
+                with suppress(FileNotFoundError):  # Spark has forgotten it meanwhile
+                    found.append(int(checkpoint.planned_batch(folder, int(file.name)).offsets[0]["offset"]))
         return sorted(found)
 
 

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_left
-from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -46,10 +44,10 @@ class Reader(threading.Thread):
         super().__init__(name="reader", daemon=True)
         self._place, self._lake = place, Lake(place.lake)
         self._closing = threading.Event()
-        self._looks, self._seen = 0, []
-        self._offsets: dict[str, Any] = defaultdict(list)
-        for offset, record in enumerate(truth.records):
-            self._offsets[record.home].append(offset)
+        self._looks = 0
+        self._seen: list[str] = []
+        of = np.array([record.home for record in truth.records])
+        self._offsets = {home: np.flatnonzero(of == home) for home in HOMES}
         self._counting = pa.array([name for name, said in truth.feedback.items() if _counts(truth, said[0], window)])
 
     def run(self) -> None:
@@ -82,23 +80,26 @@ class Reader(threading.Thread):
         ends = [0, *self._place.ends()]
         wrong = self._positions_wrong(landed, homes, ends)
         wrong += self._beliefs_wrong(voted, believed, sums)
-        exposed = _totals(sums, "exposed")
-        ahead = {bisect_left(self._offsets["inference"], end) for end in ends if end >= len(landed)}
-        if any(total not in ahead for total in exposed.values()) or len(set(exposed.values())) > 1:
-            wrong.append(f"{len(landed)} records landed, {exposed} inferences exposed, expected one of {sorted(ahead)}")
+        exposed, whole = _totals(sums, "exposed"), self._up_to("inference", ends, len(landed))
+        totals = set(exposed.values()) or {0}
+        if len(totals) > 1 or not totals <= whole:
+            wrong.append(f"{len(landed)} records landed, {exposed} inferences exposed, expected one of {sorted(whole)}")
         return ["; ".join(wrong)] if wrong else []
 
     def _positions(self, table: Table) -> Any:
         return np.sort(self._lake.read(table, ["offset"])["offset"].to_numpy())
+
+    def _up_to(self, home: str, ends: list[int], least: int) -> set[int]:
+        """How many records have this home up to the end of any batch from an offset on."""
+        return {int(np.searchsorted(self._offsets[home], end)) for end in ends if end >= least}
 
     def _positions_wrong(self, landed: Any, homes: dict[str, Any], ends: list[int]) -> list[str]:
         wrong = []
         if not np.array_equal(landed, np.arange(len(landed))) or len(landed) not in ends:
             wrong.append(f"bronze.events holds {len(landed)} records, no whole number of the batches {ends}")
         for home, found in homes.items():
-            expected = self._offsets[home]
-            whole = {bisect_left(expected, end) for end in ends if end >= len(landed)}
-            if len(found) not in whole or not np.array_equal(found, expected[: len(found)]):
+            whole = self._up_to(home, ends, len(landed))
+            if len(found) not in whole or not np.array_equal(found, self._offsets[home][: len(found)]):
                 wrong.append(
                     f"{len(landed)} records landed, {len(found)} of them {home}, expected one of {sorted(whole)}"
                 )
