@@ -34,6 +34,7 @@ extra = {{"spark.driver.extraJavaOptions" = "{java}"}}
 [run]
 reconcile_every = "1 second"
 join_horizon = "10 minutes"
+files_per_trigger = {files}
 """
 
 
@@ -45,12 +46,11 @@ class Place:
     conf: Path
 
     @classmethod
-    def made(cls, folder: Path, *, batch_records: int, committer: str = "arrow") -> Place:
+    def made(cls, folder: Path, *, batch_records: int, committer: str = "arrow", files: int = 4) -> Place:
         place = cls(folder / "lake", folder / "conf")
         (place.conf / "models").mkdir(parents=True)
-        (place.conf / "settings.toml").write_text(
-            SETTINGS.format(batch_records=batch_records, committer=committer, java=SHORT_LIVED)
-        )
+        chosen = {"batch_records": batch_records, "committer": committer, "files": files, "java": SHORT_LIVED}
+        (place.conf / "settings.toml").write_text(SETTINGS.format(**chosen))
         return place
 
     def append(self, records: Sequence[Record], *, most: int) -> None:

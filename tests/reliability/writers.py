@@ -24,7 +24,7 @@ from tests.reliability.lateness import late
 from tests.reliability.world import DAY
 
 WINDOW = DAY
-PER_LIFE = 60
+PER_LIFE = 40
 """Inferences that come for a life of the application."""
 SOON = 10
 """Seconds within which a second writer must be refused."""
@@ -72,8 +72,8 @@ def run(seed: int, size: int, folder: Path, spark: SparkSession) -> Figures:
     rng = random.Random(f"writers {seed}")
     truth = late(seed, PER_LIFE * (size + 1))
     lives = parts(truth.records, size + 1)
-    batch = max(10, len(lives[0]) // 6)
-    place = Place.made(folder, batch_records=batch, committer="spark")
+    batch = max(10, len(lives[0]) // 3)
+    place = Place.made(folder, batch_records=batch, committer="spark", files=100)
     attempts, orphans = Attempts(place), 0
     for number, piece in enumerate(lives[:-1]):
         place.append(piece, most=max(1, batch // 3))
