@@ -23,6 +23,7 @@ from pipelines.verify import verify
 from tests import lakes
 from tests.crashes import forget_last
 from tests.reliability.check import Check, Figures, at_least, exactly
+from tests.reliability.ground import MOST_EXAMPLES
 from tests.reliability.lateness import late
 from tests.reliability.world import Record
 
@@ -52,7 +53,7 @@ def run(seed: int, size: int, folder: Path, spark: SparkSession) -> Figures:
         found["batches_done_again"] += again
         found["tables_changed"] += len(changed)
         found["verifier_differences"] += report.differences + report.pending
-        examples += [f"{committer}: {change}" for change in changed]
+        examples += [f"{committer}: {change}" for change in changed[:MOST_EXAMPLES]]
     return {
         "records": len(records),
         "batches_not_done_again": found["batches"] - found["batches_done_again"],
