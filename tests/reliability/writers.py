@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 from pyspark.sql import SparkSession
 
-from tests.reliability.application import Place, kill, until
+from tests.reliability.application import PATIENCE, Place, kill, until
 from tests.reliability.check import Check, Figures, at_least, at_most, exactly
 from tests.reliability.ground import AGREES, compared, parts
 from tests.reliability.lateness import late
@@ -43,28 +43,31 @@ class Attempts:
     def beside(self, *words: str) -> None:
         """Try a command on a lake that is taken: it must be refused."""
         started = time.monotonic()
-        process = self.place.start(*words)
-        self._ended(process, started)
+        self._refused(self.place.start(*words), started, " ".join(words))
 
     def restart(self) -> subprocess.Popen[bytes]:
         """Start again at once, until it is let in; the application at work."""
+        deadline = time.monotonic() + PATIENCE
         while True:
             before, started = self.place.planned("land"), time.monotonic()
             process = self.place.start("run")
-            assert until(lambda: process.poll() is not None or self.place.planned("land") > before)  # noqa: B023
+            until(lambda: process.poll() is not None or self.place.planned("land") > before)  # noqa: B023
             if process.poll() is None:
                 return process
-            self._ended(process, started)
+            refused = self._refused(process, started, "a restart")
+            assert refused and time.monotonic() < deadline, self.place.told(process)  # noqa: PT018
 
-    def _ended(self, process: subprocess.Popen[bytes], started: float) -> None:
+    def _refused(self, process: subprocess.Popen[bytes], started: float, what: str) -> bool:
+        """Wait until it ends, and note how: whether it was refused by name."""
         until(lambda: process.poll() is not None, 3 * SOON)
         seconds = round(time.monotonic() - started, 1)
-        code = re.findall(r"\[(\w+)\]$", self.place.told(process), re.MULTILINE)
         kill(process)
-        if code == ["lease_held"]:
-            self.refused.append(seconds)
-        else:
-            self.otherwise.append(f"{' '.join(map(str, process.args))}: {code}, exit code {process.returncode}")
+        code = re.findall(r"\[(\w+)\]$", self.place.told(process), re.MULTILINE)
+        if code != ["lease_held"]:
+            self.otherwise.append(f"{what}: {code}, exit code {process.returncode} after {seconds} s")
+            return False
+        self.refused.append(seconds)
+        return True
 
 
 def run(seed: int, size: int, folder: Path, spark: SparkSession) -> Figures:
