@@ -42,20 +42,21 @@ class Reader(threading.Thread):
 
     def __init__(self, place: Place, truth: Truth, window: timedelta) -> None:
         super().__init__(name="reader", daemon=True)
-        self._place, self._lake = place, Lake(place.lake)
+        self.place, self._lake = place, Lake(place.lake)
         self._closing = threading.Event()
         self._looks = 0
         self._seen: list[str] = []
         of = np.array([record.home for record in truth.records])
         self._offsets = {home: np.flatnonzero(of == home) for home in HOMES}
-        self._counting = pa.array([name for name, said in truth.feedback.items() if _counts(truth, said[0], window)])
+        counting = [name for name, (event, _) in truth.feedback.items() if _counts(truth, event, window)]
+        self._counting = pa.array(counting, pa.string())
 
     def run(self) -> None:
         while not self._closing.is_set():
             started = time.monotonic()
             if self._lake.exists(STATISTICS):
                 try:
-                    self._seen += self._look()
+                    self._seen += self.look()
                 except Exception as error:  # a table that cannot be read is as bad as one that is wrong
                     self._seen.append(repr(error))
                 self._looks += 1
@@ -70,14 +71,14 @@ class Reader(threading.Thread):
             "seen": self._seen[:MOST_EXAMPLES],
         }
 
-    def _look(self) -> list[str]:
+    def look(self) -> list[str]:
         """What is wrong with what is there, read in the order of the flow; nothing, or one sentence."""
         landed = self._positions(EVENTS)
         homes = {home: self._positions(table) for home, table in HOMES.items()}
         voted = self._lake.read(LABELLED, ["unit_id", "feedback_id"])
         believed = self._lake.read(OUTCOME_LEDGER, ["unit_id", "sign"])
         sums = self._lake.read(STATISTICS, ["basis", "grain", "cut", "amount"], ds.field("statistic") == "n")
-        ends = [0, *self._place.ends()]
+        ends = [0, *self.place.ends()]
         wrong = self._positions_wrong(landed, homes, ends)
         wrong += self._beliefs_wrong(voted, believed, sums)
         exposed, whole = _totals(sums, "exposed"), self._up_to("inference", ends, len(landed))
