@@ -46,6 +46,7 @@ def run(asked: Namespace) -> int:
 
     settings = _settings(asked)
     definitions = load_models(settings.models_path)
+    leases.refuse_held(settings.lake.path.resolve(), asked.jobs or NAMES)  # at once: a session takes long to start
     with _stoppable() as stop:
         spark = session.build(settings, log=session.log_of(settings))
         try:

@@ -47,7 +47,7 @@ class Lake:
         return self.root / table.folder
 
     def exists(self, table: Table) -> bool:
-        return (self.path(table) / "_delta_log").is_dir()
+        return stands(self.path(table))
 
     def create(self, *tables: Table) -> None:
         """Create the tables that are not there; all of them append-only, with minimum and maximum kept of no id.
@@ -169,6 +169,11 @@ class Lake:
 
 def _covers(covers: Mapping[str, Any]) -> str:
     return ",".join(f"{name}={value}" for name, value in covers.items())
+
+
+def stands(path: Path) -> bool:
+    """Whether there is a table: its first commit. The folder of its log alone is what a crash leaves of making it."""
+    return bool(DeltaTable.is_deltatable(str(path)))
 
 
 def data_version(path: Path) -> int:

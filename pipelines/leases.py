@@ -59,6 +59,13 @@ def hold_by_jvm(spark: SparkSession, lake: Path, jobs: Sequence[str], purpose: s
             channel.close()
 
 
+def refuse_held(lake: Path, jobs: Sequence[str]) -> None:
+    """Raise StateError `lease_held` where another process holds one of the leases; take none."""
+    for job in jobs:
+        if holder(lake, job) is not None:
+            raise _held(lake, job)
+
+
 def holder(lake: Path, job: str) -> dict[str, Any] | None:
     """Who holds a job's lease, or None: process id, host, purpose."""
     path = path_of(lake, job)

@@ -16,6 +16,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from pipelines import checksum, files, leases
 from pipelines.contract import Table
+from pipelines.lake import stands
 from pipelines.settings import Maintain
 
 TRIES = 5
@@ -54,7 +55,7 @@ def maintain(
     with nullcontext() if dry_run else _alone(root):
         for table in tables:
             path = root / table.folder
-            if (path / "_delta_log").is_dir():
+            if stands(path):
                 progress(table.name)
                 done.append(_one(path, table, settings, vacuum=vacuum, dry_run=dry_run))
     return done

@@ -18,7 +18,7 @@ from pipelines import checkpoint, files, leases, settle
 from pipelines.contract import Table
 from pipelines.gold.tables import FRONTIERS
 from pipelines.jobs import NAMES, RECONCILE
-from pipelines.lake import Lake
+from pipelines.lake import Lake, stands
 from pipelines.log import EmbeddedLog
 from pipelines.paths import chains_of, existing, log_path
 from pipelines.silver.tables import DUPLICATES, ORPHANS, QUARANTINE, RECONCILED
@@ -93,7 +93,7 @@ def status(root: Path) -> LakeStatus:
 def rows_of(root: Path, table: Table) -> int:
     """Rows of a table, from its log."""
     path = root / table.folder
-    if not (path / "_delta_log").is_dir():
+    if not stands(path):
         return 0
     actions = pa.table(DeltaTable(path).get_add_actions(flatten=True))
     return sum(actions["num_records"].to_pylist()) if actions.num_rows else 0
@@ -102,7 +102,7 @@ def rows_of(root: Path, table: Table) -> int:
 def _net(root: Path, table: Table) -> int:
     """Rows of a signed table that have not been taken back."""
     path = root / table.folder
-    if not (path / "_delta_log").is_dir():
+    if not stands(path):
         return 0
     return int(pc.sum(files.read(path, DeltaTable(path), ["sign"])["sign"]).as_py() or 0)
 
@@ -181,7 +181,7 @@ def _lag(
     reached = {o.get("reservoirId"): int(o["reservoirVersion"]) for o in progress.offsets if o} if progress else {}
     events, oldest = 0, None
     for table in sources:
-        if table is None or not (root / table.folder / "_delta_log").is_dir():
+        if table is None or not stands(root / table.folder):
             continue
         delta = DeltaTable(root / table.folder)
         for version in range(max(1, reached.get(str(delta.metadata().id), 0)), delta.version() + 1):

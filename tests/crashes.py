@@ -1,4 +1,4 @@
-"""Crashes inside the data: a lake that dies after a commit, and an application that starts again until it comes through."""
+"""Crashes inside the data: a lake that dies after a commit, an application that starts again, a checkpoint that forgets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from pipelines import checkpoint
 from pipelines.app import Application
 from pipelines.contract import Table
 from pipelines.errors import StateError
@@ -50,3 +51,15 @@ def drained_with_crashes(settings: Settings, spark: SparkSession, tables: tuple[
         if not crashing.crashed:
             return crashes
         assert len(crashes) < 60, f"it never comes through: {crashes}"
+
+
+def forget_last(folder: Path, batches: int = 1) -> None:
+    """Bring a checkpoint back to before it committed its last batches: the lowest of them is planned, and done again."""
+    last = checkpoint.committed(folder)
+    assert last is not None
+    lowest = max(0, last.batch - batches + 1)
+    for kind, least in (("commits", lowest), ("offsets", lowest + 1)):
+        for file in (folder / kind).iterdir():
+            if file.name.isdigit() and int(file.name) >= least:
+                file.unlink()
+                file.with_name(f".{file.name}.crc").unlink(missing_ok=True)

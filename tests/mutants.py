@@ -157,4 +157,29 @@ MUTANTS = (
         "min(rulings, key=lambda vote: vote.place)",
         _check("revisions"),
     ),
+    Mutant(
+        "marks that a restart does not know",
+        "app.py",
+        "generation = checkpoint.generation(group.checkpoint)",
+        "generation = str(time.time())",
+        _check("replay"),
+    ),
+    Mutant(
+        "the batch that was written last is written again",
+        "lake.py",
+        """done >= mark.batch:
+            return 0
+        if "recorded_at" in table.names and "recorded_at" not in rows.column_names:""",
+        """done > mark.batch:
+            return 0
+        if "recorded_at" in table.names and "recorded_at" not in rows.column_names:""",
+        _check("kill"),
+    ),
+    Mutant(
+        "the lease ends with Python",
+        "app.py",
+        "leases.hold_by_jvm(self.spark, self.root, names",
+        "leases.hold_by_process(self.root, names",
+        _check("writers"),
+    ),
 )

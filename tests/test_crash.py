@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from pipelines import checkpoint, leases
+from pipelines import checkpoint, cli, leases
 from pipelines.app import TABLES, Application
 from pipelines.contract import Table
 from pipelines.errors import StateError
@@ -26,7 +27,7 @@ from pipelines.log import EmbeddedLog
 from pipelines.paths import checkpoints, log_path
 from pipelines.silver import tables as silver
 from tests import generator, lakes
-from tests.crashes import CrashError, CrashingLake, drained_with_crashes
+from tests.crashes import CrashError, CrashingLake, drained_with_crashes, forget_last
 
 HISTORY = generator.history(11, 150)
 FIRST = 80
@@ -88,17 +89,6 @@ def test_a_batch_that_spark_did_not_commit_is_done_again_without_a_trace(
     lakes.proven(root)
 
 
-def forget_last(folder: Path, batches: int) -> None:
-    """Bring a checkpoint back to before it committed its last batches: the newest that is planned is done again."""
-    last = checkpoint.committed(folder)
-    assert last is not None
-    lowest = max(0, last.batch - batches + 1)
-    for batch in range(lowest, last.batch + 1):
-        for kind in ("commits", "offsets") if batch > lowest else ("commits",):
-            (folder / kind / str(batch)).unlink()
-            (folder / kind / f".{batch}.crc").unlink(missing_ok=True)
-
-
 @pytest.mark.parametrize("table", [STATISTICS, OUTCOME_LEDGER, silver.LABELLED], ids=lambda table: table.name)
 def test_a_half_written_batch_is_completed_by_its_replay(
     spark: SparkSession, half: Path, tmp_path: Path, table: Table
@@ -147,6 +137,31 @@ def test_a_second_application_on_one_lake_is_refused(spark: SparkSession, tmp_pa
     with leases.hold_by_process(app.root, NAMES, "maintain"), pytest.raises(StateError) as held:
         Application(settings, spark).__enter__()
     assert held.value.code == "lease_held"
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from pipelines.jobs import NAMES
+from pipelines.leases import hold_by_process
+with hold_by_process(Path(sys.argv[1]), NAMES, "test"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("jobs", [[], ["tally"]])
+def test_a_run_of_jobs_that_are_taken_is_refused_before_it_starts_spark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], jobs: list[str]
+) -> None:
+    monkeypatch.setattr("pipelines.session.build", lambda *_, **__: pytest.fail("Spark was started"))
+    holding = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(holding, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        assert cli.main(["run", *jobs, "--lake", str(tmp_path), "--conf", str(lakes.CONF), "--json"]) == 5
+        other.communicate("")
+    assert json.loads(capsys.readouterr().out)["error"] == "lease_held"
 
 
 def test_a_checkpoint_with_one_batch_is_not_new(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pipelines.errors import MachineError, StateError
 from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
 from pipelines.lake import COMMITTERS, Lake, Mark, data_version
 from pipelines.silver.tables import FEEDBACK, INFERENCES, ORPHANS
+from pipelines.status import rows_of
 
 NAMES = count()
 Committed = Callable[..., int]
@@ -114,6 +115,18 @@ def test_the_time_of_writing_is_set_by_the_lake(lake: Lake) -> None:
 def test_creating_what_is_there_changes_nothing(lake: Lake) -> None:
     lake.append(FEEDBACK, made("a"), Mark("a", 0), {})
     lake.create(FEEDBACK)
+    assert there(lake) == ["a"]
+
+
+def test_a_table_that_a_crash_left_half_made_is_made(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    log = lake.path(FEEDBACK) / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "_commit_1.json.tmp").touch()
+    assert not lake.exists(FEEDBACK)
+    assert rows_of(tmp_path, FEEDBACK) == 0
+    lake.create(FEEDBACK)
+    lake.append(FEEDBACK, made("a"), Mark("a", 0), {})
     assert there(lake) == ["a"]
 
 

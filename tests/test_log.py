@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -239,6 +242,28 @@ def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StateError) as refused:
         EmbeddedLog(tmp_path / "log.sqlite")
     assert refused.value.code == "log_unreadable"
+
+
+def test_a_log_that_a_crash_left_half_made_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite"
+    crash = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    dying = f"""
+import sqlite3, sys
+from pathlib import Path
+from pipelines.log import embedded
+class Dying(sqlite3.Connection):
+    def executescript(self, script):
+        done, _, _ = script.partition("INSERT")
+        super().executescript(done)
+        {crash}
+connect = sqlite3.connect
+embedded.sqlite3.connect = lambda *given, **options: connect(*given, **options, factory=Dying)
+embedded.EmbeddedLog(Path({str(path)!r}))
+"""
+    assert subprocess.run([sys.executable, "-c", dying], check=False).returncode == -signal.SIGKILL
+    log = EmbeddedLog(path)
+    assert log.append([b"a"]) == 0
+    log.close()
 
 
 DAMAGE = {

@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS clock (
 INSERT OR IGNORE INTO clock VALUES (0, 0, 0, {checksum(0, 0)});
 COMMIT;
 """
+"""In one transaction: a crash in between would leave a log without its clock."""
 
 
 class EmbeddedLog:

@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: python -m tests.reliability --only torture --out /tmp/card",
     )
     known = [check.id for check in card.CHECKS]
-    parser.add_argument("--full", action="store_true", help="the full sizes (up to an hour) instead of the short ones")
+    parser.add_argument("--full", action="store_true", help="the full sizes (some hours) instead of the short ones")
     parser.add_argument(
         "--only", action="append", choices=known, metavar="ID", help=f"one of {', '.join(known)}; repeatable"
     )

@@ -10,10 +10,13 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from tests.reliability import clocks, identity, lateness, revisions, torture
+from tests.reliability import clocks, identity, kill, lateness, replay, revisions, torture, writers
 from tests.reliability.check import Check, Result, perform
 
-CHECKS: tuple[Check, ...] = (lateness.CHECK, clocks.CHECK, torture.CHECK, identity.CHECK, revisions.CHECK)
+CHECKS: tuple[Check, ...] = (
+    *(lateness.CHECK, clocks.CHECK, torture.CHECK, identity.CHECK, revisions.CHECK),
+    *(kill.CHECK, replay.CHECK, writers.CHECK),
+)
 
 Told = Callable[[Check, Result | None], None]
 """Called when a check begins (None), and with its result."""

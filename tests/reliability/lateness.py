@@ -70,10 +70,10 @@ CHECK = Check(
 )
 
 
-def late(seed: int, size: int) -> Truth:
+def late(seed: int, size: int, model: str = MODEL) -> Truth:
     """So many inferences over twelve hours, and all that can happen to feedback on them."""
     rng = random.Random(f"lateness {seed}")
-    world = World(declared(MODEL))
+    world = World(declared(model))
     for number in range(size):
         _request(world, rng, number)
     last = max(said.received_at for said in world.said)
