@@ -99,7 +99,7 @@ class Application:
                 self._drain(progress)
                 return self._consumed(wait=False)
 
-            self._settle(self._landed(), hand_over)
+            self._settle(self.landed(), hand_over)
 
     def check(self) -> None:
         """Raise what has gone wrong in a query or in reconcile: StateError `job_failed`."""
@@ -132,7 +132,7 @@ class Application:
     def _lands(self) -> bool:
         return any(None in group.sources for group in self.groups)
 
-    def _landed(self) -> int:
+    def landed(self) -> int:
         """The log offset up to which the landing query has committed, whoever runs it."""
         folders = checkpoints(self.root).glob("land*")
         found = [progress.offsets[0] for folder in folders if (progress := checkpoint.committed(folder)) is not None]
@@ -201,7 +201,7 @@ class Application:
                 if time.monotonic() - ticked >= self.settings.run.frontier_every.total_seconds():
                     self.log.tick()
                     ticked = time.monotonic()
-                landed = self._landed()
+                landed = self.landed()
                 if self._consumed(wait=True):
                     self._settle(landed, lambda: self._consumed(wait=True))
                 maintain(self.root, TABLES, self.settings.maintain, vacuum=False)

@@ -40,7 +40,7 @@ def parser() -> Parser:
     known = top.add_subparsers(metavar="COMMAND", title="commands")
     for add in (
         *(_demo, _run, _status, _metrics, _outcomes, _explain, _verify),
-        *(_maintain, _rebuild, _import, _schema, _model, _doctor),
+        *(_maintain, _reconcile, _rebuild, _import, _schema, _model, _doctor),
     ):
         add(known)
     return top
@@ -224,6 +224,16 @@ def _rebuild(known: _Commands) -> None:
         "hindsight rebuild --dry-run",
     )
     command.add_argument("--dry-run", action="store_true", help="say what would be done")
+
+
+def _reconcile(known: _Commands) -> None:
+    _command(
+        known,
+        "reconcile",
+        repairs.reconcile,
+        "find now, not at the next turn, what came too late for the join, and move the frontier",
+        "hindsight reconcile --json",
+    )
 
 
 def _import(known: _Commands) -> None:

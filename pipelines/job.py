@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from pipelines.contract import Table
@@ -118,6 +119,7 @@ def run_batch(
                 table.name: outputs[table.name].append(table, mark(table), {"job": job.name, **covers})
                 for table in job.writes
             }
+    pa.default_memory_pool().release_unused()  # a batch's rows are large, and the next may be long in coming
     return written
 
 

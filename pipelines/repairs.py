@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 from rich.table import Table
 
+from pipelines import leases, view
 from pipelines import settings as configuration
-from pipelines import view
 from pipelines.console import answer, told
 from pipelines.paths import existing, log_path
 from pipelines.status import status as status_of
@@ -53,3 +53,27 @@ def rebuild(asked: Namespace) -> int:
         table.add_row(one.table, before, f"{one.after.rows:,}", "yes" if one.same else "NO")
     answer(asked, [asdict(one) | {"same": one.same} for one in done], lambda: table)
     return 0 if all(one.same for one in done) else 1
+
+
+def reconcile(asked: Namespace) -> int:
+    """0 where everything that has landed is settled, 1 where the other jobs have yet to take something in."""
+    from pipelines import session, settle
+    from pipelines.app import Application
+    from pipelines.jobs import RECONCILE
+
+    settings = configuration.load(asked.conf, lake_path=asked.lake)
+    leases.refuse_held(existing(settings.lake.path), [RECONCILE])
+    spark = session.build(settings, log=session.log_of(settings))
+    try:
+        with told.status("reconcile"), Application(settings, spark, jobs=[RECONCILE]) as app:
+            app.drain()
+            landed, reached = app.landed(), settle.last(app.lake)
+    finally:
+        spark.stop()
+    left = max(0, landed - reached["end_offset"])
+    frontier = view.short(reached["frontier"])
+    found = {"settled": reached["end_offset"], "landed": landed, "frontier": frontier}
+    hint = " The other jobs have yet to take in what was found or has landed since: hindsight run --once." if left else ""
+    said = f"{reached['end_offset']:,} of {landed:,} landed records are settled; frontier {frontier}.{hint}"
+    answer(asked, found, lambda: said)
+    return 1 if left else 0

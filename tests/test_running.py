@@ -26,8 +26,8 @@ class Racing(Application):
 
     def _consumed(self, *, wait: bool) -> bool:
         found = super()._consumed(wait=wait)
-        landed, until = self._landed(), time.monotonic() + 2
-        while self._landed() == landed and time.monotonic() < until:
+        landed, until = self.landed(), time.monotonic() + 2
+        while self.landed() == landed and time.monotonic() < until:
             time.sleep(0.01)
         return found
 
