@@ -11,7 +11,7 @@ import re
 import time
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ from deltalake.transaction import AddAction
 from pipelines.contract import Table
 
 _NAME = re.compile(r"part-[0-9a-f-]{36}-([0-9a-f]{8})\.zstd\.parquet")
+_FORMAT = ds.ParquetFileFormat()
+_GROUP = 1 << 14
+"""Rows of a row group: what a lookup reads at least."""
 VERIFIED = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 """The scan option of every reader."""
 
@@ -56,11 +59,29 @@ def _scanner(root: Path, delta: DeltaTable, columns: Sequence[str] | None, filte
     )
 
 
-def read_files(files: Sequence[str], table: Table, filters: Any = None) -> pa.Table:
+def read_files(files: Iterable[str], table: Table, filters: Any = None) -> pa.Table:
     """The rows of some of a table's files, in its schema; partition values from their paths."""
-    fields = pa.schema([table.arrow.field(name) for name in table.partition_by])
-    rows = ds.dataset(list(files), format="parquet", partitioning=ds.partitioning(fields, flavor="hive"))
+    return read_groups(dict.fromkeys(files), table, filters)
+
+
+def read_groups(groups: Mapping[str, Sequence[int] | None], table: Table, filters: Any = None) -> pa.Table:
+    """The rows of some row groups of a table's files (None: of all), as `read_files`."""
+    parts = pa.schema([table.arrow.field(name) for name in table.partition_by])
+    hive, local = ds.partitioning(parts, flavor="hive"), pa_fs.LocalFileSystem()
+    fragments = [
+        _FORMAT.make_fragment(file, local, hive.parse("/".join(Path(file).parts[-1 - len(parts) :])), row_groups=of)
+        for file, of in groups.items()
+    ]
+    schema = pa.schema([*fragments[0].physical_schema, *parts]) if fragments else table.arrow
+    rows = ds.FileSystemDataset(fragments, schema, _FORMAT, local)
     return rows.to_table(columns=list(table.names), filter=filters, fragment_scan_options=VERIFIED).cast(table.arrow)
+
+
+def keys(file: str, column: str) -> Iterator[tuple[int, pa.ChunkedArray]]:
+    """One column, by row group."""
+    with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+        for group in range(opened.num_row_groups):
+            yield group, opened.read_row_group(group, [column]).column(0)
 
 
 def is_whole(file: Path) -> bool | None:
@@ -103,7 +124,15 @@ def _file(root: Path, table: Table, values: tuple[Any, ...], rows: pa.Table, dat
     folder = root.joinpath(*(f"{name}={quote(value, safe='')}" for name, value in named.items()))
     folder.mkdir(parents=True, exist_ok=True)
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", compression_level=1, write_page_checksum=True, store_schema=False)
+    pq.write_table(
+        rows,
+        sink,
+        row_group_size=_GROUP,
+        compression="zstd",
+        compression_level=1,
+        write_page_checksum=True,
+        store_schema=False,
+    )
     content = sink.getvalue()
     file = folder / f"part-{uuid.uuid4()}-{zlib.crc32(content):08x}.zstd.parquet"
     file.write_bytes(content)

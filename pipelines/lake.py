@@ -113,10 +113,10 @@ class Lake:
     def lookup(self, table: Table, keys: pa.ChunkedArray | pa.Array) -> pa.Table:
         """All rows whose `indexed` column is among the keys: found by an index in memory, read from the files that hold them."""
         index = self._indexes.setdefault(table.name, KeyIndex(self.path(table), str(table.indexed)))
-        found = index.files_of(keys)
+        found = index.groups_of(keys)
         if not found:
             return table.arrow.empty_table()
-        return files.read_files(found, table, pc.field(str(table.indexed)).isin(pc.unique(keys).cast(pa.string())))
+        return files.read_groups(found, table, pc.field(str(table.indexed)).isin(pc.unique(keys).cast(pa.string())))
 
     def _append_arrow(self, table: Table, rows: pa.Table, mark: Mark, covers: Mapping[str, Any]) -> int:
         # Check and write through one handle: a fresh one would take a used version without a word.

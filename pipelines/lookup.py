@@ -1,6 +1,6 @@
-"""Lookups by id into tables of any size: an index in memory says which files may hold a key, and only those are read.
+"""Lookups by id into tables of any size: an index in memory says where a key may stand, and only that is read.
 
-Twelve bytes a row: a 64-bit hash of the key and the ordinal of its file, in sorted arrays that are merged as they grow. It is
+Twelve bytes a row: a 64-bit hash of the key and the ordinal of its row group, in sorted arrays that are merged as they grow. It is
 derived from the table's files alone and follows them, compaction included; a hash that collides costs a read, never an answer.
 """
 
@@ -13,34 +13,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from pipelines.files import sizes
+from pipelines import files
 
 Hashes = Any
+_NONE = np.empty(0, "uint64")
 _MERGE = 4
 """Runs are merged when one has become this many times as long as the next would be."""
 
 
 class KeyIndex:
-    """Which files of a table hold which keys of one column."""
+    """Which row groups of a table's files hold which keys of one column."""
 
     def __init__(self, path: Path, column: str) -> None:
         self.path, self.column = path, column
         self._lock = Lock()
         self._table: DeltaTable | None = None
         self._version = -1
-        self._ordinals: dict[str, int] = {}
-        self._files: list[str] = []
+        self._ordinals: dict[str, list[int]] = {}
+        self._groups: list[tuple[str, int]] = []
         self._runs: list[tuple[Hashes, Hashes]] = []
 
-    def files_of(self, keys: pa.ChunkedArray | pa.Array) -> list[str]:
-        """The files that may hold one of the keys, as paths."""
+    def groups_of(self, keys: pa.ChunkedArray | pa.Array) -> dict[str, list[int]]:
+        """The row groups that may hold one of the keys, by the path of their file."""
         with self._lock:
-            return self._files_of(keys)
+            return self._groups_of(keys)
 
-    def _files_of(self, keys: pa.ChunkedArray | pa.Array) -> list[str]:
+    def _groups_of(self, keys: pa.ChunkedArray | pa.Array) -> dict[str, list[int]]:
         self._follow()
         wanted = np.unique(_hashes(keys))
         found: set[int] = set()
@@ -50,7 +50,11 @@ class KeyIndex:
             hit = right > left
             for start, end in zip(left[hit].tolist(), right[hit].tolist(), strict=True):
                 found.update(ordinals[start:end].tolist())
-        return [self._files[ordinal] for ordinal in sorted(found)]
+        groups: dict[str, list[int]] = {}
+        for ordinal in sorted(found):
+            file, group = self._groups[ordinal]
+            groups.setdefault(file, []).append(group)
+        return groups
 
     def _follow(self) -> None:
         """Take in the files that came since the last look, and forget those that went."""
@@ -61,34 +65,35 @@ class KeyIndex:
         if self._table.version() == self._version:
             return
         self._version = self._table.version()
-        current = {str(file) for file in sizes(self.path, self._table)}
-        gone = [ordinal for file, ordinal in self._ordinals.items() if file not in current]
+        current = {str(file) for file in files.sizes(self.path, self._table)}
+        gone = self._ordinals.keys() - current
         if gone:
             self._forget(gone)
         for file in sorted(current - self._ordinals.keys()):
             self._learn(file)
 
     def _learn(self, file: str) -> None:
-        ordinal = len(self._files)
-        self._files.append(file)
-        self._ordinals[file] = ordinal
-        column = pq.read_table(file, columns=[self.column], partitioning=None, page_checksum_verification=True).column(0)
-        hashes = np.sort(_hashes(column))
-        run = hashes, np.full(len(hashes), ordinal, "int32")
+        hashes, ordinals = [_NONE], [_NONE.astype("int32")]
+        for group, column in files.keys(file, self.column):
+            hashes.append(_hashes(column))
+            ordinals.append(np.full(len(hashes[-1]), len(self._groups), "int32"))
+            self._ordinals.setdefault(file, []).append(len(self._groups))
+            self._groups.append((file, group))
+        run = _sorted(np.concatenate(hashes), np.concatenate(ordinals))
         while self._runs and len(self._runs[-1][0]) < _MERGE * len(run[0]):
-            run = _merged(self._runs.pop(), run)
+            hashes_before, ordinals_before = self._runs.pop()
+            run = _sorted(np.concatenate((hashes_before, run[0])), np.concatenate((ordinals_before, run[1])))
         self._runs.append(run)
 
-    def _forget(self, gone: list[int]) -> None:
-        self._ordinals = {file: ordinal for file, ordinal in self._ordinals.items() if ordinal not in set(gone)}
-        kept = [(ordinals, ~np.isin(ordinals, gone), hashes) for hashes, ordinals in self._runs]
+    def _forget(self, gone: set[str]) -> None:
+        ordinals_gone = [ordinal for file in gone for ordinal in self._ordinals.pop(file)]
+        kept = [(ordinals, ~np.isin(ordinals, ordinals_gone), hashes) for hashes, ordinals in self._runs]
         self._runs = [(hashes[keep], ordinals[keep]) for ordinals, keep, hashes in kept if keep.any()]
 
 
-def _merged(a: tuple[Hashes, Hashes], b: tuple[Hashes, Hashes]) -> tuple[Hashes, Hashes]:
-    hashes = np.concatenate((a[0], b[0]))
+def _sorted(hashes: Hashes, ordinals: Hashes) -> tuple[Hashes, Hashes]:
     order = np.argsort(hashes, kind="stable")
-    return hashes[order], np.concatenate((a[1], b[1]))[order]
+    return hashes[order], ordinals[order]
 
 
 def _hashes(keys: pa.ChunkedArray | pa.Array) -> Hashes:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
+from pipelines import files as data
 from pipelines import lookup
 from pipelines.contract import Table
 from pipelines.lake import Lake, Mark
@@ -41,7 +42,7 @@ def found(lake: Lake, *names: str) -> list[str]:
 
 
 def files(index: KeyIndex, *names: str) -> int:
-    return len(index.files_of(pa.array(names, pa.string())))
+    return len(index.groups_of(pa.array(names, pa.string())))
 
 
 def test_an_empty_table_has_no_rows(lake: Lake) -> None:
@@ -107,6 +108,18 @@ def test_only_files_that_hold_a_key_are_read(lake: Lake) -> None:
     assert [files(index, "a"), files(index, "a", "f"), files(index, "z")] == [1, 2, 0]
     DeltaTable(lake.path(FEEDBACK)).optimize.compact()
     assert files(index, "a", "f") == 1
+
+
+def test_only_row_groups_that_hold_a_key_are_read(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "_GROUP", 2)
+    append(lake, *"abcde")
+    append(lake, *"ef")
+    index = KeyIndex(lake.path(FEEDBACK), "feedback_id")
+    (first,) = index.groups_of(pa.array(["a", "b"])).values()
+    (both,) = index.groups_of(pa.array(["d", "a"])).values()
+    assert (first, both) == ([0], [0, 1])
+    assert sorted(index.groups_of(pa.array(["e"])).values()) == [[0], [2]]
+    assert found(lake, "a", "e", "f") == ["a", "e", "e", "f"]
 
 
 def test_hashes_that_collide_cost_a_read_and_never_an_answer(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
