@@ -9,14 +9,18 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pyspark.sql import SparkSession
 
 from pipelines.errors import StateError
+
+_TRIES, _PAUSE = 3, 0.05
+"""How often a lease is tried for, and seconds in between."""
 
 
 def path_of(lake: Path, job: str) -> Path:
@@ -29,11 +33,14 @@ def hold_by_process(lake: Path, jobs: Sequence[str], purpose: str) -> Iterator[N
     with ExitStack() as stack:
         for job in jobs:
             file = stack.enter_context(_opened(lake, job).open("r+"))
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise _held(lake, job) from error
-            _say(lake, job, purpose)
+
+            def lock(file: IO[str] = file) -> bool:
+                with suppress(OSError):
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return True
+                return False
+
+            _take(lock, lake, job, purpose)
         yield
 
 
@@ -46,13 +53,13 @@ def hold_by_jvm(spark: SparkSession, lake: Path, jobs: Sequence[str], purpose: s
         for job in jobs:
             channel = jvm.java.io.RandomAccessFile(str(_opened(lake, job)), "rw").getChannel()
             channels.append(channel)
-            try:
-                lock = channel.tryLock()
-            except Exception as error:  # OverlappingFileLockException: held by this very JVM
-                raise _held(lake, job) from error
-            if lock is None:
-                raise _held(lake, job)
-            _say(lake, job, purpose)
+
+            def lock(channel: Any = channel) -> bool:
+                with suppress(Exception):  # OverlappingFileLockException: held by this very JVM
+                    return channel.tryLock() is not None
+                return False
+
+            _take(lock, lake, job, purpose)
         yield
     finally:
         for channel in channels:
@@ -77,6 +84,17 @@ def holder(lake: Path, job: str) -> dict[str, Any] | None:
         except OSError:
             return _said(lake, job)
     return None
+
+
+def _take(lock: Callable[[], bool], lake: Path, job: str, purpose: str) -> None:
+    """Lock, or refuse; again for an instant, since who only looks whether a lease is held takes it for a moment."""
+    for attempt in range(_TRIES):
+        if lock():
+            _say(lake, job, purpose)
+            return
+        if attempt < _TRIES - 1:
+            time.sleep(_PAUSE)
+    raise _held(lake, job)
 
 
 def _opened(lake: Path, job: str) -> Path:

@@ -1,0 +1,50 @@
+"""Leases: held by one process, free when it is gone, and not refused because somebody looked."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines import leases
+from pipelines.errors import StateError
+
+HOLDING = """
+import sys
+from pathlib import Path
+from pipelines.leases import hold_by_process
+with hold_by_process(Path(sys.argv[1]), ["tally"], "a test"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lease_is_refused_while_another_process_holds_it_and_free_when_that_is_gone(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDING, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(StateError) as refused, leases.hold_by_process(tmp_path, ["land", "tally"], "me"):
+            pass
+        assert refused.value.code == "lease_held"
+        assert str(other.pid) in refused.value.message
+        assert leases.holder(tmp_path, "land") is None
+        other.kill()
+    with leases.hold_by_process(tmp_path, ["land", "tally"], "me"):
+        pass
+
+
+def test_who_looks_at_a_lease_for_an_instant_does_not_refuse_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, lockf = iter([True, False]), fcntl.lockf
+
+    def looked_at(*lock: int) -> None:
+        if next(looks):
+            raise OSError
+        lockf(*lock)
+
+    monkeypatch.setattr(fcntl, "lockf", looked_at)
+    with leases.hold_by_process(tmp_path, ["land"], "me"):
+        pass
