@@ -31,7 +31,7 @@ def expose(inferences: pa.Table, *, definitions: Sequence[Definition]) -> pa.Tab
         if definition.model not in models:
             continue
         applies = pc.and_(
-            pc.equal(inferences["model"], definition.model), pc.greater(inferences["offset"], definition.offset)
+            pc.equal(inferences["model"], definition.model), pc.greater(inferences["offset"], definition.above)
         )
         rows = inferences.filter(applies)
         if rows.num_rows:
