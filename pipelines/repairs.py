@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pipelines import leases, view
 from pipelines import settings as configuration
-from pipelines import view
 from pipelines.console import answer, bar, told
+from pipelines.jobs import NAMES
 from pipelines.paths import existing, log_path
 from pipelines.status import status as status_of
 from pipelines.verify import Report, verify
@@ -33,16 +35,13 @@ def rebuild(asked: Namespace) -> int:
     if asked.model is not None:
         return _revise(asked)
     from pipelines import session
-    from pipelines.log import EmbeddedLog
     from pipelines.rebuild import bytes_of
     from pipelines.rebuild import rebuild as make_anew
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
     root = settings.lake.path.resolve()
     if asked.dry_run:
-        log = EmbeddedLog(log_path(existing(root)))
-        plan = {"records": log.end(), "bytes": bytes_of(root)}
-        log.close()
+        plan = {"records": _records(existing(root)), "bytes": bytes_of(root)}
         told_plan = f"{plan['records']:,} records would be processed again, and {plan['bytes'] / 2**20:,.0f} MB replaced."
         answer(asked, plan, lambda: told_plan)
         return 0
@@ -68,7 +67,6 @@ def rebuild(asked: Namespace) -> int:
 
 def _revise(asked: Namespace) -> int:
     """Fill what the model file declares anew for the past too, and prove it; 1 where the verification finds a difference."""
-    from pipelines import settle
     from pipelines.backfill import under_way
     from pipelines.lake import Lake
     from pipelines.revision import changes, declared_by
@@ -77,10 +75,10 @@ def _revise(asked: Namespace) -> int:
     root = existing(settings.lake.path)
     wanted = declared_by(settings, asked.model)
     unfinished = under_way(root) is not None
-    lake = Lake(root)
-    lacking = changes(lake, wanted, settle.last(lake)["end_offset"])
+    lacking = changes(Lake(root), wanted, _records(root))
     report: Report | None = None
     if not asked.dry_run and (lacking or unfinished):
+        leases.refuse_held(root, NAMES)  # at once: a session takes long to start
         lacking = _revised(settings, wanted, root) or lacking
         report = _proven(root)
     said: dict[str, Any] = {
@@ -91,6 +89,14 @@ def _revise(asked: Namespace) -> int:
     }
     answer(asked, said, lambda: _told(asked, lacking, report, unfinished=unfinished))
     return 0 if report is None or report.ok else 1
+
+
+def _records(root: Path) -> int:
+    """How many records the log holds."""
+    from pipelines.log import EmbeddedLog
+
+    with closing(EmbeddedLog(log_path(root))) as log:
+        return log.end()
 
 
 def _revised(settings: Settings, wanted: Sequence[Definition], root: Path) -> list[Change]:
