@@ -106,7 +106,7 @@ MUTANTS = (
         "backfill.py",
         "pa.concat_tables([held, entries])",
         "entries",
-        "tests/test_backfill.py::test_it_is_as_if_the_definition_had_stood_from_the_beginning[threshold]",
+        "tests/test_fill.py::test_entries_that_stand_under_the_policy_are_counted_and_not_posted_again",
     ),
     Mutant(
         "a backfill is known only when it lands",
