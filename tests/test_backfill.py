@@ -76,7 +76,7 @@ def whole(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture
 def settings(whole: Path, tmp_path: Path) -> Settings:
     shutil.copytree(whole, tmp_path / "lake")
-    return lakes.settings_for(tmp_path / "lake")
+    return lakes.settings_for(tmp_path / "lake", log_batch_records=60)
 
 
 def always(wanted: Sequence[Definition], spark: SparkSession, folder: Path, more: Sequence[generator.Record] = ()) -> Path:
@@ -196,7 +196,7 @@ def test_a_crash_after_every_single_commit_changes_nothing(
     spark: SparkSession, settings: Settings, begun: list[Definition], tmp_path: Path
 ) -> None:
     crashes = drained_with_crashes(settings, spark, TABLES)
-    assert crashes.count(STATISTICS.name) > HISTORY.__len__() // SLICE
+    assert crashes.count(STATISTICS.name) > len(HISTORY) // SLICE
     assert OUTCOME_LEDGER.name in crashes
     assert not backfill_of(settings.lake.path).exists()
     new = hashes_of(begun)
