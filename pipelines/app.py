@@ -152,7 +152,7 @@ class Application:
         self._backfilled = backfilled(self.log, settle.last(self.lake)["end_offset"])
         if unfinished:
             self._drain(progress)
-            backfill.end(self.root)
+            backfill.finish(self.root)
 
     def _landed(self) -> int:
         """The log offset up to which the landing query has committed, whoever runs it."""

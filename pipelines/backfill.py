@@ -88,8 +88,8 @@ def carry_out(backfill: Backfill, lake: Lake, log: EmbeddedLog, progress: Callab
         log.control(*(part.definition.control() for part in backfill.parts))
 
 
-def end(root: Path) -> None:
-    """What was begun has landed."""
+def finish(root: Path) -> None:
+    """Forget what was begun: it has landed."""
     backfill_of(root).unlink()
 
 

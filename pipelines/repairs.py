@@ -79,7 +79,7 @@ def _revise(asked: Namespace) -> int:
     report: Report | None = None
     if not asked.dry_run and (lacking or unfinished):
         leases.refuse_held(root, NAMES)  # at once: a session takes long to start
-        lacking = _revised(settings, wanted, root) or lacking
+        lacking = _revised(settings, wanted, root) or (lacking if unfinished else [])
         report = _proven(root)
     said: dict[str, Any] = {
         "model": asked.model,

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from pipelines import backfill
 from pipelines.app import Application
 from pipelines.backfill import Backfill, Part
+from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook
 from pipelines.errors import InputError, nearest
@@ -107,7 +108,7 @@ def _fields(definition: Definition) -> dict[str, Any]:
     return body | {f"policy.{name}": value for name, value in policy.items()}
 
 
-def _count(lake: Lake, table: Any, where: Any) -> int:
+def _count(lake: Lake, table: Table, where: Any) -> int:
     return lake.read(table, [], where).num_rows if lake.exists(table) else 0
 
 

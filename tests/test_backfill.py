@@ -29,7 +29,7 @@ from tests import generator, lakes
 from tests.crashes import drained_with_crashes
 
 HISTORY = generator.history(11, 240)
-SLICE = 50
+SLICE = 100
 """Log offsets of a slice, so that there are several."""
 Changed = Callable[[str], str]
 """A model file, changed."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines import backfill
-from pipelines.backfill import Backfill, Part, begin, carry_out, end, fill, under_way
+from pipelines.backfill import Backfill, Part, begin, carry_out, fill, finish, under_way
 from pipelines.definition import Definition, Policy
 from pipelines.gold.expose import expose
 from pipelines.gold.resolve import resolve
@@ -164,6 +164,6 @@ def test_it_is_declared_once_and_not_filled_again_when_the_flow_has_moved_on(tmp
     carry_out(found, lake, log)
     assert log.end() == 2 * SERVED + len(NEW)
     assert lakes.rows_of(tmp_path, STATISTICS).num_rows == before
-    end(tmp_path)
+    finish(tmp_path)
     assert under_way(tmp_path) is None
     log.close()
