@@ -12,20 +12,20 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from pipelines import checkpoint, leases, settle, status
+from pipelines import backfill, checkpoint, leases, settle, status
 from pipelines.bronze import tables as bronze
 from pipelines.contract import Table
 from pipelines.definition import Definition
-from pipelines.definitions import DefinitionBook, declare
+from pipelines.definitions import DefinitionBook, backfilled, declare
 from pipelines.errors import StateError
 from pipelines.gold import tables as gold
-from pipelines.groups import Group, select
+from pipelines.groups import Group, refuse_a_lost_checkpoint, select
 from pipelines.job import run_batch
 from pipelines.jobs import NAMES, RECONCILE
 from pipelines.lake import Lake, Mark, data_version
 from pipelines.log import EmbeddedLog
 from pipelines.maintain import maintain
-from pipelines.paths import chains_of, checkpoints, log_path, refuse_half_rebuilt
+from pipelines.paths import chains_of, checkpoints, log_path, refuse_half_filled, refuse_half_rebuilt
 from pipelines.settings import Settings
 from pipelines.silver import tables as silver
 
@@ -55,6 +55,7 @@ class Application:
         self.lake = Lake(self.root, committer=settings.lake.committer, spark=spark)
         self.log = EmbeddedLog(log_path(self.root), durable=settings.log.fsync)
         self._definitions, self._given = definitions, given
+        self._backfilled: list[Definition] = []
         self._stack = ExitStack()
         self._stopping = threading.Event()
         self._settler: threading.Thread | None = None
@@ -65,9 +66,11 @@ class Application:
         self._stack.enter_context(leases.hold_by_jvm(self.spark, self.root, names, "run"))
         try:
             refuse_half_rebuilt(self.root)
+            if not {*names} >= {*NAMES}:
+                refuse_half_filled(self.root)
             self.lake.create(*TABLES)
             for group in self.groups:
-                self._refuse_a_lost_checkpoint(group)
+                refuse_a_lost_checkpoint(group, self.lake)
             declare(self.log, self.lake, self._definitions)
         except BaseException:
             self._stack.close()
@@ -83,6 +86,7 @@ class Application:
 
     def start(self) -> None:
         """Start the queries, and reconcile beside them."""
+        self._prepare()
         for group in self.groups:
             self._start(group, once=False)
         if self.reconciles:
@@ -91,6 +95,7 @@ class Application:
 
     def drain(self, progress: Callable[[], None] = lambda: None) -> None:
         """Process what is in the log now, and stop: chain after chain, then reconcile until nothing is left."""
+        self._prepare(progress)
         self.log.tick()
         self._drain(progress)
         if self.reconciles and self._consumed(wait=False):
@@ -100,6 +105,13 @@ class Application:
                 return self._consumed(wait=False)
 
             self._settle(self.landed(), hand_over)
+
+    def drain_whole(self, progress: Callable[[], None] = lambda: None) -> int:
+        """Process until whatever has landed has gone all the way; the log offset after it."""
+        self.drain(progress)
+        while not self.settled(end := self.landed()):
+            self.drain(progress)
+        return end
 
     def check(self) -> None:
         """Raise what has gone wrong in a query or in reconcile: StateError `job_failed`."""
@@ -129,8 +141,18 @@ class Application:
         if self._settler is not None:
             self._settler.join(timeout=30)
 
-    def _lands(self) -> bool:
-        return any(None in group.sources for group in self.groups)
+    def _prepare(self, progress: Callable[[], None] = lambda: None) -> None:
+        """Finish a backfill that is under way, and know what is backfilled from the first batch on.
+
+        No other application can declare one meanwhile: that takes the leases of all jobs.
+        """
+        unfinished = backfill.under_way(self.root)
+        if unfinished:
+            backfill.carry_out(unfinished, self.lake, self.log, progress)
+        self._backfilled = backfilled(self.log, settle.last(self.lake)["end_offset"])
+        if unfinished:
+            self._drain(progress)
+            backfill.finish(self.root)
 
     def landed(self) -> int:
         """The log offset up to which the landing query has committed, whoever runs it."""
@@ -150,7 +172,7 @@ class Application:
             self.note()
 
     def _start(self, group: Group, *, once: bool) -> StreamingQuery:
-        book = DefinitionBook(self.lake, self._given)
+        book = DefinitionBook(self.lake, [*self._given, *self._backfilled])
         generation = checkpoint.generation(group.checkpoint)
 
         def process(batch: DataFrame, number: int) -> None:
@@ -244,23 +266,6 @@ class Application:
             if tables:
                 found.append((folder, tables))
         return found
-
-    def _refuse_a_lost_checkpoint(self, group: Group) -> None:
-        """A new checkpoint over tables that its jobs have filled would count everything twice."""
-        if not checkpoint.is_new(group.checkpoint):
-            return
-        for job in group.jobs:
-            for table in job.writes:
-                for commit in self.lake.open(table).history():
-                    covers = str(commit.get("covers") or commit.get("userMetadata") or "")
-                    if f"job={job.name}," in covers:
-                        raise StateError(
-                            "checkpoint_missing" if f"query={group.name}," in covers else "grouping_changed",
-                            f"{self.lake.path(table)} holds rows of the job {job.name}, written as ({covers[:120]} …), but "
-                            f"the checkpoint {group.checkpoint} is new: starting would count everything twice. Run the jobs "
-                            "together as before, or bring the checkpoint back from a backup, or make everything again from the log: "
-                            f"hindsight rebuild --lake {self.root}",
-                        )
 
 
 def _reached(folder: Path, goal: dict[str, int]) -> bool:

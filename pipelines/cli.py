@@ -220,9 +220,11 @@ def _rebuild(known: _Commands) -> None:
         known,
         "rebuild",
         repairs.rebuild,
-        "make all tables and checkpoints again from the log, beside the old ones, compare, and replace them",
-        "hindsight rebuild --dry-run",
+        "make all tables and checkpoints again from the log, beside the old ones, compare, and replace them; or, of a model whose "
+        "file has changed, compute what is new in it for the past too, and verify",
+        "hindsight rebuild --model arrival_delay --dry-run",
     )
+    command.add_argument("--model", metavar="NAME", help="only what the file of this model declares anew, beside the old numbers")
     command.add_argument("--dry-run", action="store_true", help="say what would be done")
 
 

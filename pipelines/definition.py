@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -70,8 +70,9 @@ class Policy:
 class Definition:
     """What a statistic is computed under: a policy and what it judges, or (label "") a model's service statistics.
 
-    `offset` is where the log declares it, -1 for before everything; it applies to inferences at higher offsets, and is no part
-    of the hash. `segments`: declared values by field (none: every value). `measures`: names, for the service definition.
+    `offset` is where the log declares it, -1 for before everything; it applies to inferences at higher offsets, or, once it is
+    backfilled, `everywhere`. Neither is part of the hash. `segments`: declared values by field (none: every value).
+    `measures`: names, for the service definition.
     """
 
     model: str
@@ -88,10 +89,16 @@ class Definition:
     score_buckets: int = SCORE_BUCKETS
     measures: tuple[str, ...] = ()
     offset: int = field(default=-1, compare=False)
+    everywhere: bool = field(default=False, compare=False)
 
     @property
     def hash(self) -> str:
         return digest(self.body())
+
+    @property
+    def above(self) -> int:
+        """It applies to inferences at log offsets above this one."""
+        return -1 if self.everywhere else self.offset
 
     def body(self) -> dict[str, Any]:
         """The value that a control event carries and the hash is made of."""
@@ -112,7 +119,7 @@ class Definition:
         }
 
     @classmethod
-    def of(cls, body: dict[str, Any], offset: int = -1) -> Definition:
+    def of(cls, body: dict[str, Any], offset: int = -1, *, everywhere: bool = False) -> Definition:
         """The definition that a control event carries, declared at this offset. Raises ConfigError `definition_invalid`."""
         try:
             _check(msgspec.convert(body, _Body))
@@ -132,6 +139,7 @@ class Definition:
                 score_buckets=body["score_buckets"],
                 measures=tuple(body["measures"]),
                 offset=offset,
+                everywhere=everywhere,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
@@ -141,9 +149,8 @@ class Definition:
 
     def control(self) -> bytes:
         """The control event that declares it."""
-        return canonical(
-            {"kind": "control", "action": "define", "model": self.model, "definition": self.hash, "body": self.body()}
-        )
+        event = {"kind": "control", "action": "define", "model": self.model, "definition": self.hash, "body": self.body()}
+        return canonical(event | {"backfill": True} if self.everywhere else event)
 
 
 _Bound = Annotated[float, Meta(ge=-WIDEST, le=WIDEST)]
@@ -227,8 +234,10 @@ def digest(value: Any) -> str:
 
 
 def active(definitions: list[Definition]) -> list[Definition]:
-    """Each definition once, at the lowest offset that declares it, in the order of the log."""
-    first: dict[str, Definition] = {}
+    """Each definition once, at the lowest offset that declares it, in the order of the log; everywhere if any of them is."""
+    found: dict[str, Definition] = {}
     for definition in sorted(definitions, key=lambda d: d.offset):
-        first.setdefault(definition.hash, definition)
-    return list(first.values())
+        first = found.setdefault(definition.hash, definition)
+        if definition.everywhere and not first.everywhere:
+            found[definition.hash] = replace(first, everywhere=True)
+    return list(found.values())

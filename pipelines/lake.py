@@ -52,10 +52,12 @@ class Lake:
     def create(self, *tables: Table) -> None:
         """Create the tables that are not there; all of them append-only, with minimum and maximum kept of no id.
 
-        Raises MachineError `lake_unwritable`.
+        Raises MachineError `lake_unwritable`, StateError `table_outdated`.
         """
         for table in tables:
-            if not self.exists(table):
+            if self.exists(table):
+                self._refuse_outdated(table)
+            else:
                 try:
                     self._create(table)
                 except Exception as error:
@@ -64,6 +66,15 @@ class Lake:
                         f"{self.path(table)}: the table cannot be made ({error}). Is the lake's folder one that can be made and "
                         "written to? Name another with --lake.",
                     ) from error
+
+    def _refuse_outdated(self, table: Table) -> None:
+        missing = {*table.names} - {field.name for field in self.open(table).schema().fields}
+        if missing:
+            raise StateError(
+                "table_outdated",
+                f"{self.path(table)}: an earlier version made this table, without the columns {', '.join(sorted(missing))}. "
+                f"Make everything again from the log: hindsight rebuild --lake {self.root}",
+            )
 
     def _create(self, table: Table) -> None:
         DeltaTable.create(

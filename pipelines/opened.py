@@ -48,8 +48,8 @@ class Opened:
 
     def definitions(self) -> list[Definition]:
         """Everything that was ever declared, in the order of the log."""
-        rows = self.table(CONTROLS).where(F.col("action") == "define").select("body", "offset").collect()
-        return active([Definition.of(msgspec.json.decode(row["body"]), row["offset"]) for row in rows])
+        rows = self.table(CONTROLS).where(F.col("action") == "define").select("body", "offset", "backfill").collect()
+        return active([Definition.of(msgspec.json.decode(row["body"]), row["offset"], everywhere=row["backfill"] is True) for row in rows])
 
 
 def named(

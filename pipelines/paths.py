@@ -25,6 +25,11 @@ def swap_of(root: Path) -> Path:
     return root / SIDE / "READY"
 
 
+def backfill_of(root: Path) -> Path:
+    """A file that stands while definitions are filled; beside the tables, so that whatever replaces them replaces it too."""
+    return root / "gold" / "_backfill.json"
+
+
 def existing(root: Path) -> Path:
     """The folder of a lake that is there. Raises StateError `no_lake`, which names the lakes nearby, or `rebuild_unfinished`."""
     root = root.resolve()
@@ -44,6 +49,16 @@ def refuse_half_rebuilt(root: Path) -> None:
         raise StateError(
             "rebuild_unfinished",
             f"{root}: a rebuild ended while it put its tables in place. Finish it, in a moment: hindsight rebuild --lake {root}",
+        )
+
+
+def refuse_half_filled(root: Path) -> None:
+    """Raises StateError `backfill_unfinished` where definitions are filled only in part."""
+    if backfill_of(root).exists():
+        raise StateError(
+            "backfill_unfinished",
+            f"{root}: a definition has been filled only in part for the inferences before it. Finish it: "
+            f"hindsight run --once --lake {root}",
         )
 
 

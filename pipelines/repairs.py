@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from pipelines import leases, view
 from pipelines import settings as configuration
-from pipelines.console import answer, told
+from pipelines.console import answer, bar, told
+from pipelines.jobs import NAMES, RECONCILE
 from pipelines.paths import existing, log_path
 from pipelines.status import status as status_of
+from pipelines.verify import Report, verify
 
 if TYPE_CHECKING:
     from pipelines.app import Application
+    from pipelines.definition import Definition
+    from pipelines.revision import Change
+    from pipelines.settings import Settings
 
 
 def rebuild(asked: Namespace) -> int:
-    """0 where the new tables say what the old ones said, 1 where they differ."""
+    """0 where the new tables say what the old ones said, 1 where they differ; of one model: where the numbers are proven."""
+    if asked.model is not None:
+        return _revise(asked)
     from pipelines import session
-    from pipelines.log import EmbeddedLog
     from pipelines.rebuild import bytes_of
     from pipelines.rebuild import rebuild as make_anew
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
     root = settings.lake.path.resolve()
     if asked.dry_run:
-        log = EmbeddedLog(log_path(existing(root)))
-        plan = {"records": log.end(), "bytes": bytes_of(root)}
-        log.close()
+        plan = {"records": _records(existing(root)), "bytes": bytes_of(root)}
         told_plan = f"{plan['records']:,} records would be processed again, and {plan['bytes'] / 2**20:,.0f} MB replaced."
         answer(asked, plan, lambda: told_plan)
         return 0
@@ -55,11 +65,90 @@ def rebuild(asked: Namespace) -> int:
     return 0 if all(one.same for one in done) else 1
 
 
+def _revise(asked: Namespace) -> int:
+    """Fill what the model file declares anew for the past too, and prove it; 1 where the verification finds a difference."""
+    from pipelines.backfill import under_way
+    from pipelines.lake import Lake
+    from pipelines.revision import changes, declared_by
+
+    settings = configuration.load(asked.conf, lake_path=asked.lake)
+    root = existing(settings.lake.path)
+    wanted = declared_by(settings, asked.model)
+    unfinished = under_way(root) is not None
+    lacking = changes(Lake(root), wanted, _records(root))
+    report: Report | None = None
+    if not asked.dry_run and (lacking or unfinished):
+        leases.refuse_held(root, NAMES)  # at once: a session takes long to start
+        lacking = _revised(settings, wanted, root) or (lacking if unfinished else [])
+        report = _proven(root)
+    said: dict[str, Any] = {
+        "model": asked.model,
+        "changes": [one.to_dict() for one in lacking],
+        "unfinished": unfinished,
+        "verified": report and report.to_dict(),
+    }
+    answer(asked, said, lambda: _told(asked, lacking, report, unfinished=unfinished))
+    return 0 if report is None or report.ok else 1
+
+
+def _records(root: Path) -> int:
+    """How many records the log holds."""
+    from pipelines.log import EmbeddedLog
+
+    with closing(EmbeddedLog(log_path(root))) as log:
+        return log.end()
+
+
+def _revised(settings: Settings, wanted: Sequence[Definition], root: Path) -> list[Change]:
+    from pipelines import session
+    from pipelines.revision import revise
+
+    spark = session.build(settings, log=session.log_of(settings))
+    try:
+        with Live(console=told, refresh_per_second=4, transient=True) as live:
+
+            def show(app: Application) -> None:
+                live.update(view.jobs(status_of(app.root), title=f"{root}: new definitions are filled beside the old ones"))
+
+            return revise(settings, spark, wanted, progress=show)
+    finally:
+        spark.stop()
+
+
+def _proven(root: Path) -> Report:
+    with bar() as shown:
+        task = shown.add_task("verify", total=1.0)
+        return verify(root, progress=lambda step, share: shown.update(task, description=step, completed=share))
+
+
+def _told(asked: Namespace, lacking: Sequence[Change], report: Report | None, *, unfinished: bool) -> Group:
+    """Each change, and what became of it."""
+    lines = [line for change in lacking for line in _change(change)]
+    if unfinished:
+        lines.append("A backfill that was interrupted " + ("is to be finished first." if asked.dry_run else "is finished."))
+    elif not lacking:
+        lines.append(f"Nothing to do: every inference of {asked.model} counts under all that its model file declares.")
+    if report is not None:
+        if not report.ok:
+            return Group(*(Text(line) for line in lines), view.differences(report), Text(view.proof(report)))
+        lines += ["Old definitions can be asked as before: hindsight metrics --definition HASH", view.proof(report)]
+    return Group(*(Text(line) for line in lines))
+
+
+def _change(change: Change) -> Iterator[str]:
+    definition = change.definition
+    what = f'label "{definition.label}"' if definition.label else "the service"
+    yield f"{what}: definition {definition.hash}, {f'beside {change.before}' if change.before else 'the first'}"
+    for name, (old, new) in change.differs.items():
+        yield f"  {name}: {json.dumps(old)} -> {json.dumps(new)}"
+    told = f", {change.votes:,} votes and {change.entries:,} entries of the ledger" if definition.label else ""
+    yield f"  computed for {change.inferences:,} inferences{told}"
+
+
 def reconcile(asked: Namespace) -> int:
     """0 where everything that has landed is settled, 1 where the other jobs have yet to take something in."""
     from pipelines import session, settle
     from pipelines.app import Application
-    from pipelines.jobs import RECONCILE
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
     leases.refuse_held(existing(settings.lake.path), [RECONCILE])

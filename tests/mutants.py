@@ -102,6 +102,20 @@ MUTANTS = (
         "tests/test_orders.py::test_a_lake_holds_what_the_verifier_says_as_of_any_minute",
     ),
     Mutant(
+        "a backfill forgets the entries that stand already",
+        "backfill.py",
+        "pa.concat_tables([held, entries])",
+        "entries",
+        "tests/test_fill.py::test_entries_that_stand_under_the_policy_are_counted_and_not_posted_again",
+    ),
+    Mutant(
+        "a backfill is known only when it lands",
+        "app.py",
+        "[*self._given, *self._backfilled]",
+        "self._given",
+        "tests/test_backfill.py::test_the_whole_log_says_the_same_again",
+    ),
+    Mutant(
         "commits in the order of the flow",
         "job.py",
         "for job in reversed(chain):",

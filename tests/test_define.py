@@ -151,6 +151,13 @@ def test_a_body_must_be_what_its_event_says_it_is(event: dict[str, Any]) -> None
     assert by_refine(define(BINARY, **event)) == by_the_verifier(define(BINARY, **event)) == "definition_invalid"
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"), [(True, None), (False, None), (None, None), ("true", "field"), (1, "field"), ([], "field")], ids=repr
+)
+def test_whether_it_is_backfilled_is_true_or_false(said: Any, expected: str | None) -> None:
+    assert by_refine(define(BINARY, backfill=said)) == by_the_verifier(define(BINARY, backfill=said)) == expected
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
 def test_what_is_no_number_is_no_body(number: str) -> None:
     payload = define(BINARY).replace(b'"threshold": 0.5', f'"threshold": {number}'.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -122,6 +123,12 @@ def test_a_measure_of_zero_is_counted_and_adds_no_row_of_zero(increments: list[d
 
 def test_a_model_has_its_own_definitions(increments: list[dict[str, Any]]) -> None:
     assert of(increments, "other model").keys() == {("click", "silent")}
+
+
+def test_silence_is_posted_under_a_backfilled_label_whenever_it_was_declared() -> None:
+    everywhere = replace(DEFINED[4], everywhere=True)
+    found = of(expose(INFERENCES.frame(SERVED), definitions=[*DEFINED[:4], everywhere]).to_pylist(), "plain")
+    assert found["declared later", "silent"]["n", ""] == 2
 
 
 def test_without_definitions_or_inferences_nothing_is_posted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -16,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.app import TABLES
 from pipelines.bronze.tables import EVENTS
-from pipelines.contract import Table
+from pipelines.contract import STRING, Column, Table
 from pipelines.errors import MachineError, StateError
 from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
 from pipelines.lake import COMMITTERS, Lake, Mark, data_version
@@ -201,3 +202,12 @@ def test_a_lake_that_cannot_be_made_is_told_with_its_place(tmp_path: Path) -> No
         Lake(tmp_path / "file").create(EVENTS)
     assert raised.value.code == "lake_unwritable"
     assert str(tmp_path / "file") in raised.value.message
+
+
+def test_a_table_of_an_earlier_version_is_refused_by_the_name_of_what_it_lacks(lake: Lake) -> None:
+    more = Column("colour", STRING, "Of the sky.", nullable=True)
+    later = replace(FEEDBACK, columns=(*FEEDBACK.columns, more))
+    with pytest.raises(StateError) as raised:
+        lake.create(later)
+    assert raised.value.code == "table_outdated"
+    assert "columns colour" in raised.value.message

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,12 +45,13 @@ def posted(
     touched: list[dict[str, Any]],
     votes: list[dict[str, Any]] | None = None,
     ledger: list[dict[str, Any]] | None = None,
+    definitions: Sequence[Definition] = DEFINED,
 ) -> list[dict[str, Any]]:
     made = resolve(
         LABELLED.frame(touched),
         LABELLED.frame(votes or []),
         OUTCOME_LEDGER.frame(ledger or []),
-        definitions=DEFINED,
+        definitions=definitions,
     )
     return made.to_pylist()
 
@@ -84,6 +87,11 @@ def test_votes_under_no_policy_have_no_effect() -> None:
         vote("outside every window", 500, unit_id="e"),
     ]
     assert posted(votes) == []
+
+
+def test_a_backfilled_policy_applies_whenever_it_was_declared() -> None:
+    votes = [vote("a", 1, label="later")]
+    assert net(posted(votes, definitions=[replace(DEFINED[3], everywhere=True)])) == {("r", "later", "latest", 1.0, 1): 1}
 
 
 def test_keys_stand_by_themselves() -> None:

@@ -91,6 +91,12 @@ def test_a_definition_that_was_declared_after_the_inference_gets_none(increments
     assert of(increments, "early", NOT_YET) == {}
 
 
+def test_a_backfilled_definition_gets_its_own_whenever_it_was_declared() -> None:
+    everywhere = replace(NOT_YET, everywhere=True)
+    found = tally(OUTCOME_LEDGER.frame(ENTRIES), definitions=[CLICK, everywhere]).to_pylist()
+    assert of(found, "early", NOT_YET)["answered", 10] == {"n": 1, "positive": 1, "tp": 1}
+
+
 def test_a_revision_takes_the_old_answer_back_and_leaves_silence_ended(increments: list[dict[str, Any]]) -> None:
     assert of(increments, "revised") == {
         ("answered", 10): {"n": 1, "positive": 1, "tp": 1},

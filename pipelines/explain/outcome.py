@@ -145,7 +145,7 @@ def vote_of(row: Row) -> Vote:
 
 def policies(definitions: Sequence[Definition], inference: Row) -> list[tuple[str, Policy, bool]]:
     """Label, policy, and whether it is the newest: those that an inference was logged under, each once."""
-    held = [one for one in definitions if one.model == inference["model"] and one.offset < inference["offset"]]
+    held = [one for one in definitions if one.model == inference["model"] and one.above < inference["offset"]]
     newest = {one.label: one.policy for one in sorted(held, key=lambda one: one.offset)}
     found = {(one.label, one.policy.hash): one.policy for one in held if one.policy}
     return [(label, policy, newest[label] == policy) for (label, _), policy in found.items()]

@@ -14,17 +14,11 @@ import pyarrow.compute as pc
 
 from pipelines.definition import Definition
 from pipelines.explain.sources import Row, Sources
-from pipelines.gold.expose import expose
+from pipelines.gold.expose import READS, expose
 from pipelines.gold.metrics.plan import Source
 from pipelines.gold.tables import OUTCOME_LEDGER
 from pipelines.gold.tally import tally
 from pipelines.silver.tables import INFERENCES
-
-_SHOWN = (
-    *("tenant", "partition", "offset", "received_at", "request_id", "model", "version", "served_at", "status"),
-    *("prediction", "prediction_text", "score", "scores", "items", "segments", "measures"),
-)
-"""What of an inference a number may depend on."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ def of_entries(sources: Sources, spot: Spot, definition: Definition) -> list[Pos
 def of_inferences(sources: Sources, spot: Spot, definition: Definition) -> list[Posting]:
     """What the inferences post there: exposures under a service definition, silence under one of a label."""
     where = spot.of_served() & (pc.field("model") == definition.model)
-    inferences = sources.rows(INFERENCES, where, list(_SHOWN))
+    inferences = sources.rows(INFERENCES, where, list(READS))
     at = inferences.column_names.index("version")
     marked = inferences.set_column(at, "version", _marks(len(inferences)))
     made = expose(marked, definitions=[_only(spot, definition)])

@@ -61,8 +61,8 @@ class Sources:
     @cached_property
     def definitions(self) -> list[Definition]:
         """Everything that was ever declared, in the order of the log."""
-        rows = self.rows(CONTROLS, pc.field("action") == "define", ["body", "offset"]).to_pylist()
-        return active([Definition.of(msgspec.json.decode(row["body"]), row["offset"]) for row in rows])
+        rows = self.rows(CONTROLS, pc.field("action") == "define", ["body", "offset", "backfill"]).to_pylist()
+        return active([Definition.of(msgspec.json.decode(row["body"]), row["offset"], everywhere=row["backfill"] is True) for row in rows])
 
     def frontier(self) -> datetime:
         """The least time that is fully processed. Raises StateError no_frontier."""

@@ -17,6 +17,11 @@ from pipelines.gold.tables import STATISTICS
 
 EDGES: tuple[Decimal, ...] = tuple(amount(0.001 * 1.02**i) for i in range(1400))
 """Upper edges of the buckets of a measure, 2 % apart: bucket k holds EDGES[k - 1] < value <= EDGES[k]."""
+READS = (
+    *("tenant", "partition", "offset", "received_at", "request_id", "model", "version", "served_at", "status"),
+    *("prediction", "prediction_text", "score", "scores", "items", "segments", "measures"),
+)
+"""What of an inference a number may depend on."""
 _EDGES = np.array([units(edge) for edge in EDGES], "int64")
 
 
@@ -31,7 +36,7 @@ def expose(inferences: pa.Table, *, definitions: Sequence[Definition]) -> pa.Tab
         if definition.model not in models:
             continue
         applies = pc.and_(
-            pc.equal(inferences["model"], definition.model), pc.greater(inferences["offset"], definition.offset)
+            pc.equal(inferences["model"], definition.model), pc.greater(inferences["offset"], definition.above)
         )
         rows = inferences.filter(applies)
         if rows.num_rows:

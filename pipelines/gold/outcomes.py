@@ -49,7 +49,7 @@ def in_force(definitions: Sequence[Definition], among: Sequence[Definition]) -> 
 
 def _logged_under(one: Definition, policy: Policy, among: Sequence[Definition]) -> Column:
     offset = F.col("context.offset")
-    held = (F.col("context.model") == one.model) & (F.col("label") == one.label) & (offset > one.offset)
+    held = (F.col("context.model") == one.model) & (F.col("label") == one.label) & (offset > one.above)
     label = (one.model, one.label)
-    later = [other.offset for other in among if (other.model, other.label) == label and other.offset > one.offset]
+    later = [other.above for other in among if (other.model, other.label) == label and other.offset > one.offset]
     return held & (offset <= min(later) if later else F.lit(True)) & (F.col("policy") == policy.hash)

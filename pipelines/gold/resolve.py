@@ -80,12 +80,12 @@ class _Policies:
         self._by_label: dict[tuple[str, str], list[tuple[int, str, Policy]]] = defaultdict(list)
         for definition in definitions:
             if definition.policy is not None:
-                entry = definition.offset, definition.policy.hash, definition.policy
+                entry = definition.above, definition.policy.hash, definition.policy
                 self._by_label[definition.model, definition.label].append(entry)
 
     def of(self, model: str, label: str, unit: str, offset: int) -> Iterable[tuple[str, Policy]]:
         declared = self._by_label.get((model, label), ())
-        return {name: policy for at, name, policy in declared if at < offset and policy.unit == unit}.items()
+        return {name: policy for above, name, policy in declared if above < offset and policy.unit == unit}.items()
 
 
 def _columns(rows: pa.Table) -> dict[str, list[Any]]:

@@ -29,7 +29,7 @@ def tally(entries: pa.Table, *, definitions: Sequence[Definition]) -> pa.Table:
         policy = definition.policy.hash if definition.policy else ""
         named = {"model": definition.model, "label": definition.label, "policy": policy}
         if all(value in there[name] for name, value in named.items()):
-            applies = pc.greater(rows["offset"], definition.offset)
+            applies = pc.greater(rows["offset"], definition.above)
             for name, value in named.items():
                 applies = pc.and_(applies, pc.equal(rows[name], value))
             of_definition = rows.filter(applies)

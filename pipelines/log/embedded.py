@@ -106,10 +106,10 @@ class EmbeddedLog:
                     floor = max(floor, _asserted(payload, now))
             return self._write(payloads, times, "claimed" if claimed else "log", now, max(floor, 0 if claimed else own))
 
-    def control(self, payload: bytes) -> int:
-        """Append one control event by the log's clock, without moving the floor: it says nothing about the data's time."""
+    def control(self, *payloads: bytes) -> int:
+        """Append control events by the log's clock, without moving the floor: they say nothing about the data's time."""
         with self._transaction() as (now, floor):
-            return self._write([payload], [now], "log", now, floor, data=False)
+            return self._write(payloads, [now] * len(payloads), "log", now, floor, data=False)
 
     def assert_frontier(self, at: datetime) -> int:
         """Append the control event that says: everything known before `at` has been logged.

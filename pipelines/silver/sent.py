@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from pyspark.sql.types import ArrayType, MapType
 
 from pipelines.bronze.tables import POSITION, RECEIVED_DATE
-from pipelines.contract import AMOUNT, DATE, DOUBLE, INT, STRING, TIMESTAMP, Column, Table, struct
+from pipelines.contract import AMOUNT, BOOL, DATE, DOUBLE, INT, STRING, TIMESTAMP, Column, Table, struct
 from pipelines.definition import WIDEST
 
 LIMIT = 1e12
@@ -220,6 +220,13 @@ CONTROLS = Table(
         Column("definition", STRING, "define: hash of the definition.", nullable=True, wire=Id | None),
         Column(
             "body", STRING, "define: the definition itself, canonical JSON.", nullable=True, wire=dict[str, Any] | None
+        ),
+        Column(
+            "backfill",
+            BOOL,
+            "define: whether it also applies to all inferences before; said only by a rebuild, which has filled gold with it.",
+            nullable=True,
+            wire=bool | None,
         ),
         *POSITION,
         RECEIVED_DATE,

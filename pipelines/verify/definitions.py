@@ -97,18 +97,22 @@ def definition(body: dict[str, Any], offset: int) -> Definition:
 
 
 class Definitions:
-    """All definitions declared so far; of each hash the lowest offset counts."""
+    """All definitions declared so far; of each hash the lowest offset counts, and one backfill is enough."""
 
     def __init__(self, given: Sequence[dict[str, Any]] = ()) -> None:
         self._hashes: set[str] = set()
+        self._backfilled: set[str] = set()
         self.of_model: dict[str, list[Definition]] = {}
         self.of_label: dict[str, list[Definition]] = {}
-        self._prefixes: dict[tuple[str, int], tuple[Definition, ...]] = {}
+        self._applicable: dict[tuple[str, int], tuple[Definition, ...]] = {}
         for body in given:
             self.declare(definition(body, -1))
 
-    def declare(self, found: Definition) -> None:
-        """Take in one more; offsets ascend."""
+    def declare(self, found: Definition, *, backfill: bool = False) -> None:
+        """Take in one more; offsets ascend. `backfill`: it holds for the inferences before it too."""
+        self._applicable.clear()
+        if backfill:
+            self._backfilled.add(found.hash)
         if found.hash in self._hashes:
             return
         self._hashes.add(found.hash)
@@ -121,13 +125,17 @@ class Definitions:
         return next((found for found in reversed(self.of_model.get(model, [])) if not found.label), None)
 
     def applicable(self, model: str, offset: int) -> tuple[Definition, ...]:
-        """The definitions of a model that are declared before this offset."""
+        """The definitions of a model that are declared before this offset, and those that are backfilled.
+
+        To be asked once the whole log is read: what declares a backfill comes after the inferences that it is for.
+        """
         known = self.of_model.get(model, [])
-        count = sum(1 for found in known if found.offset < offset)
-        prefix = self._prefixes.get((model, count))
-        if prefix is None:
-            prefix = self._prefixes[(model, count)] = tuple(known[:count])
-        return prefix
+        key = model, sum(1 for found in known if found.offset < offset)
+        found = self._applicable.get(key)
+        if found is None:
+            held = (one for one in known if one.offset < offset or one.hash in self._backfilled)
+            found = self._applicable[key] = tuple(held)
+        return found
 
 
 def _number(value: Any) -> float | str | None:

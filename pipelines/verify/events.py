@@ -22,6 +22,7 @@ from pipelines.verify.fields import (
     scalar,
     text,
     time,
+    truth,
     whole,
 )
 
@@ -85,6 +86,7 @@ _CONTROL: Fields = {
     "model": (False, _NAME),
     "definition": (False, _ID),
     "body": (False, obj),
+    "backfill": (False, truth),
 }
 _KINDS = {"inference": _INFERENCE, "feedback": _FEEDBACK, "control": _CONTROL}
 

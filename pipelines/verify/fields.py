@@ -152,6 +152,13 @@ def record(fields: Fields) -> Check:
     return check
 
 
+def truth(where: str, found: Any) -> bool:
+    """True or false."""
+    if type(found) is not bool:
+        raise RefusedError("wrong_type", f"{where}: {found!r:.80} is neither true nor false")
+    return found
+
+
 def obj(where: str, found: Any) -> dict[str, Any]:
     """Any object, as it is."""
     if type(found) is not dict:

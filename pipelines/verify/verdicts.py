@@ -99,7 +99,7 @@ class Verdicts:
             raise RefusedError("definition_invalid", f"the body's hash is {declared.hash}, not {found['definition']}")
         if declared.model != found["model"]:
             raise RefusedError("definition_invalid", f"the body is of model {declared.model}, not {found['model']}")
-        self.definitions.declare(declared)
+        self.definitions.declare(declared, backfill=found.get("backfill", False))
 
 
 def check_inference(inference: Inference, definitions: Definitions) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from pipelines.errors import InputError
+from pipelines.errors import InputError, StateError
 from pipelines.verify import records
 from pipelines.verify.cells import compare_cells
 from pipelines.verify.explain import Evidence
@@ -32,6 +32,8 @@ Progress = Callable[[str, float], None]
 
 MEMORY = "2500MB"
 """What DuckDB may hold in memory; beyond it, it uses a temporary folder."""
+UNFINISHED = "gold/_backfill.json"
+"""What stands in a lake while definitions are filled for the past."""
 STRETCH = 50_000
 """Records of the log that are compared with bronze at once."""
 
@@ -51,7 +53,7 @@ def verify(
     by default three between the first event and the frontier. `definitions`: bodies taken as declared before the log.
     `end_offset`: only records before it count; by default all that have landed. `since`: leaves out cells that start
     earlier, and outcomes of what was served earlier. Raises InputError `as_of_invalid` or `since_invalid`, StateError
-    `log_not_found` or `log_unreadable`.
+    `log_not_found`, `log_unreadable` or `backfill_unfinished`.
     """
     started = time.monotonic()
     for at in as_of or ():
@@ -59,6 +61,12 @@ def verify(
             raise InputError("as_of_invalid", f"as of {at}: expected a whole minute with a time zone")
     if since is not None and since.tzinfo is None:
         raise InputError("since_invalid", f"since {since}: expected a time with a time zone")
+    if (Path(lake) / UNFINISHED).exists():
+        raise StateError(
+            "backfill_unfinished",
+            f"{lake}: a definition has been filled only in part for the inferences before it, and the log does not declare it "
+            f"yet. Finish it: hindsight run --once --lake {lake}",
+        )
     with _database() as db:
         return _Verification(Path(lake), db, progress or _silent, since).run(as_of, definitions, end_offset, started)
 

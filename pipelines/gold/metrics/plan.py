@@ -59,12 +59,13 @@ class Question:
 def target(definition: Definition, services: Iterable[Definition], windows: Windows, fields: Sequence[str]) -> Target:
     """A definition with the sources that answer. Raises InputError (cut_not_declared, grain_not_declared).
 
-    Exposures come from the service definition declared nearest to it in the log: it has seen the same inferences.
+    Exposures come from a service definition that has seen all its inferences, and of several from the one declared nearest to
+    it in the log: they come from one model file.
     """
     own = _source(definition, windows, fields)
     if definition.policy is None:
         return Target(definition, (own,), definition.measures)
-    near = sorted(services, key=lambda service: (abs(service.offset - definition.offset), service.offset))
+    near = sorted(services, key=lambda s: (s.above > definition.above, abs(s.offset - definition.offset), s.offset))
     if not near:
         return Target(definition, (own,))
     return Target(definition, (own, _source(near[0], windows, fields)), near[0].measures)
