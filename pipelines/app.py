@@ -12,7 +12,7 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from pipelines import checkpoint, leases, settle, status
+from pipelines import checkpoint, guards, leases, settle, status
 from pipelines.bronze import tables as bronze
 from pipelines.contract import Table
 from pipelines.definition import Definition
@@ -25,7 +25,7 @@ from pipelines.jobs import NAMES, RECONCILE
 from pipelines.lake import Lake, Mark, data_version
 from pipelines.log import EmbeddedLog
 from pipelines.maintain import maintain
-from pipelines.paths import chains_of, checkpoints, log_path, refuse_half_rebuilt
+from pipelines.paths import chains_of, checkpoints, log_path, refuse_a_lost_log, refuse_half_rebuilt
 from pipelines.settings import Settings
 from pipelines.silver import tables as silver
 
@@ -53,6 +53,7 @@ class Application:
         self.root = settings.lake.path.resolve()
         self.groups, self.reconciles = select(jobs, settings)
         self.lake = Lake(self.root, committer=settings.lake.committer, spark=spark)
+        refuse_a_lost_log(self.root)
         self.log = EmbeddedLog(log_path(self.root), durable=settings.log.fsync)
         self._definitions, self._given = definitions, given
         self._stack = ExitStack()
@@ -65,9 +66,11 @@ class Application:
         self._stack.enter_context(leases.hold_by_jvm(self.spark, self.root, names, "run"))
         try:
             refuse_half_rebuilt(self.root)
+            guards.refuse_a_short_log(self.root, self.log.end())
             self.lake.create(*TABLES)
             for group in self.groups:
-                self._refuse_a_lost_checkpoint(group)
+                guards.refuse_a_lost_checkpoint(self.lake, group.checkpoint, group.jobs)
+                guards.refuse_an_old_backup(self.lake, group.checkpoint, group.jobs)
             declare(self.log, self.lake, self._definitions)
         except BaseException:
             self._stack.close()
@@ -99,7 +102,7 @@ class Application:
                 self._drain(progress)
                 return self._consumed(wait=False)
 
-            self._settle(self._landed(), hand_over)
+            self._settle(checkpoint.landed(checkpoints(self.root)), hand_over)
 
     def check(self) -> None:
         """Raise what has gone wrong in a query or in reconcile: StateError `job_failed`."""
@@ -131,12 +134,6 @@ class Application:
 
     def _lands(self) -> bool:
         return any(None in group.sources for group in self.groups)
-
-    def _landed(self) -> int:
-        """The log offset up to which the landing query has committed, whoever runs it."""
-        folders = checkpoints(self.root).glob("land*")
-        found = [progress.offsets[0] for folder in folders if (progress := checkpoint.committed(folder)) is not None]
-        return max((int(offset.get("offset", 0)) for offset in found), default=0)
 
     def _drain(self, progress: Callable[[], None]) -> None:
         for group in self.groups:
@@ -201,7 +198,7 @@ class Application:
                 if time.monotonic() - ticked >= self.settings.run.frontier_every.total_seconds():
                     self.log.tick()
                     ticked = time.monotonic()
-                landed = self._landed()
+                landed = checkpoint.landed(checkpoints(self.root))
                 if self._consumed(wait=True):
                     self._settle(landed, lambda: self._consumed(wait=True))
                 maintain(self.root, TABLES, self.settings.maintain, vacuum=False)
@@ -244,23 +241,6 @@ class Application:
             if tables:
                 found.append((folder, tables))
         return found
-
-    def _refuse_a_lost_checkpoint(self, group: Group) -> None:
-        """A new checkpoint over tables that its jobs have filled would count everything twice."""
-        if not checkpoint.is_new(group.checkpoint):
-            return
-        for job in group.jobs:
-            for table in job.writes:
-                for commit in self.lake.open(table).history():
-                    covers = str(commit.get("covers") or commit.get("userMetadata") or "")
-                    if f"job={job.name}," in covers:
-                        raise StateError(
-                            "checkpoint_missing" if f"query={group.name}," in covers else "grouping_changed",
-                            f"{self.lake.path(table)} holds rows of the job {job.name}, written as ({covers[:120]} …), but "
-                            f"the checkpoint {group.checkpoint} is new: starting would count everything twice. Run the jobs "
-                            "together as before, or bring the checkpoint back from a backup, or make everything again from the log: "
-                            f"hindsight rebuild --lake {self.root}",
-                        )
 
 
 def _reached(folder: Path, goal: dict[str, int]) -> bool:

@@ -9,7 +9,7 @@ from pipelines.definitions import declare
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
 from pipelines.models import load_models
-from pipelines.paths import log_path
+from pipelines.paths import log_path, refuse_a_lost_log
 from pipelines.settings import Settings
 from pipelines.silver.tables import CONTROLS
 
@@ -27,6 +27,7 @@ def declared_log(settings: Settings) -> EmbeddedLog:
     """The same, by settings."""
     root = settings.lake.path.resolve()
     definitions = load_models(settings.models_path)
+    refuse_a_lost_log(root)
     tables = Lake(root)
     tables.create(CONTROLS)
     log = EmbeddedLog(log_path(root), durable=settings.log.fsync)

@@ -6,8 +6,10 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from pipelines import settings as configuration
 from pipelines import view
@@ -17,6 +19,18 @@ from pipelines.status import status as status_of
 
 if TYPE_CHECKING:
     from pipelines.app import Application
+
+
+def repair(asked: Namespace) -> int:
+    """0 where the lake is whole now, 1 where something is left that needs another command."""
+    from pipelines.repair import repair as mend
+
+    settings = configuration.load(asked.conf, lake_path=asked.lake)
+    found = mend(settings.lake.path.resolve(), dry_run=asked.dry_run)
+    lines = [*found.done] or ["nothing to mend"]
+    lines += [f"left: {check.name}: {check.found} [{check.code}]. {check.advice}" for check in found.left]
+    answer(asked, asdict(found), lambda: Group(*(Text(line) for line in lines)))
+    return 1 if found.left else 0
 
 
 def rebuild(asked: Namespace) -> int:

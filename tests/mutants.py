@@ -111,15 +111,15 @@ MUTANTS = (
     Mutant(
         "the first checkpointed batch counts as none",
         "checkpoint.py",
-        'return not _numbered(checkpoint / "offsets")',
-        'return not any(_numbered(checkpoint / "offsets"))',
+        'return not numbered(checkpoint / "offsets")',
+        'return not any(numbered(checkpoint / "offsets"))',
         "tests/test_crash.py::test_a_checkpoint_with_one_batch_is_not_new",
     ),
     Mutant(
         "what was not consumed is settled",
         "app.py",
         "self._settle(landed, lambda",
-        "self._settle(self._landed(), lambda",
+        "self._settle(checkpoint.landed(checkpoints(self.root)), lambda",
         "tests/test_running.py::test_what_the_join_still_has_before_it_is_not_handed_over_to_it",
     ),
     Mutant(

@@ -32,7 +32,7 @@ _PATIENCE = 60.0
 MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_SCHEMA = f"""
+SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS appends (
   last_offset INTEGER PRIMARY KEY, count INTEGER NOT NULL, clock TEXT NOT NULL, appended_at INTEGER NOT NULL, block BLOB NOT NULL,
@@ -73,7 +73,7 @@ class EmbeddedLog:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
                 if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'clock'").fetchone():
-                    self._db.executescript(_SCHEMA)
+                    self._db.executescript(SCHEMA)
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
@@ -103,7 +103,7 @@ class EmbeddedLog:
             for i, payload in enumerate(payloads):
                 times[i] = max(times[i], floor)
                 if b"frontier" in payload or b"\\u00" in payload:
-                    floor = max(floor, _asserted(payload, now))
+                    floor = max(floor, asserted(payload, now))
             return self._write(payloads, times, "claimed" if claimed else "log", now, max(floor, 0 if claimed else own))
 
     def control(self, payload: bytes) -> int:
@@ -218,7 +218,7 @@ class EmbeddedLog:
         return row[0]
 
 
-def _asserted(payload: bytes, now: int) -> int:
+def asserted(payload: bytes, now: int) -> int:
     """The frontier that a record asserts, in microseconds; 0 for any other record, one that will be refused included."""
     decoded = decode(payload)
     event = None if isinstance(decoded, Refused) else decoded[0]
