@@ -69,8 +69,11 @@ def _log(root: Path, found: Found, reached: int) -> Check:
     told_of += [f"{told(damaged)} damaged or missing"] if damaged else []
     told_of += [f"{len(found.spoilt)} rows are not what was written"] if found.spoilt else []
     told_of += [] if found.clock or found.disorder else ["the clock is not what was written"]
-    missing = not log_path(root).is_file() or not log_path(root).stat().st_size
-    code = "log_missing" if missing else "log_short" if damaged and not found.spoilt and found.end < reached else "log_damaged"
+    code = "log_damaged"
+    if not log_path(root).is_file() or not log_path(root).stat().st_size:
+        code = "log_missing"
+    elif not (found.disorder or found.spoilt) and found.end < reached:
+        code = "log_short"
     return Check("Log", False, "; ".join(told_of), REPAIR, code)
 
 

@@ -85,7 +85,7 @@ def replay(path: Path) -> TableLog:
         if number in checkpoints and not _agrees(found, checkpoints[number]):
             found.spoilt.append(checkpoints[number])
     last = folder / "_last_checkpoint"
-    if last.exists() and _version_of(last) not in checkpoints:
+    if last.exists() and checkpoints.get(_version_of(last), last) in (*found.spoilt, last):
         found.spoilt.append(last)
     return found
 

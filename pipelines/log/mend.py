@@ -57,7 +57,7 @@ def _within(db: sqlite3.Connection, found: Found, landed: Landed, least_end: int
     done = []
     damaged = found.damaged(least_end)
     rows = restored(damaged, landed)
-    db.executemany("DELETE FROM appends WHERE last_offset = ?", [(key,) for key in found.spoilt])
+    db.executemany("DELETE FROM appends WHERE last_offset = ?", [(key,) for key, _ in found.spoilt])
     for row in rows:
         db.execute(_INSERT, row)
     if damaged:

@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pipelines.log.block import Append, checksum
 from pipelines.log.embedded import SCHEMA
@@ -18,13 +17,13 @@ Range = tuple[int, int]
 
 @dataclass
 class Found:
-    """`whole`: the appends that are what was written. `spoilt`: the keys of the others. `disorder`: what SQLite says is wrong.
+    """`whole`: the appends that are what was written. `spoilt`: keys and counts of the others. `disorder`: what SQLite finds wrong.
 
     `clock`: whether the clock row is whole.
     """
 
     whole: list[Range] = field(default_factory=list)
-    spoilt: list[Any] = field(default_factory=list)
+    spoilt: list[tuple[int, int]] = field(default_factory=list)
     disorder: str = ""
     clock: bool = False
 
@@ -34,14 +33,20 @@ class Found:
         return max((end for _, end in self.whole), default=0)
 
     def damaged(self, least_end: int) -> list[Range]:
-        """The offsets that no whole append holds; the log ends at `least_end` at least."""
-        known = [] if self.disorder else [key + 1 for key in self.spoilt if isinstance(key, int)]
-        found, reached = [], 0
-        for start, end in [*sorted(self.whole), (max([self.end, least_end, *known]),) * 2]:
-            if start > reached:
-                found.append((reached, start))
-            reached = max(reached, end)
-        return found
+        """The offsets that no whole append holds; the log ends at `least_end` at least.
+
+        It ends with a damaged row where that follows upon another, or where there are more of them than gaps that want one.
+        """
+        more = len(self.spoilt) > len(self._gaps(max(self.end, least_end)))
+        end = max(self.end, least_end)
+        for key, count in sorted(self.spoilt):
+            if more or key - count + 1 == end:
+                end = max(end, key + 1)
+        return self._gaps(end)
+
+    def _gaps(self, end: int) -> list[Range]:
+        starts, ends = [start for start, _ in self.whole], [end for _, end in self.whole]
+        return [(low, high) for low, high in zip([0, *ends], [*starts, end], strict=True) if low < high]
 
     def well(self, least_end: int) -> bool:
         return not (self.damaged(least_end) or self.spoilt or self.disorder) and self.clock
@@ -68,16 +73,16 @@ def inspect(db: sqlite3.Connection) -> Found:
     return found
 
 
-def visit(db: sqlite3.Connection, take: Callable[[Append], None]) -> list[Any]:
+def visit(db: sqlite3.Connection, take: Callable[[Append], None]) -> list[tuple[int, int]]:
     """Hand on every whole append that can be reached, from the start and, where that breaks off, from the end.
 
-    Gives the keys of rows that are not whole. Raises sqlite3.DatabaseError where no row can be reached at all.
+    Gives keys and counts of rows that are not whole. Raises sqlite3.DatabaseError where no row can be reached at all.
     """
     spoilt, reached = [], -1
     try:
-        for key, append in _appends(db, _ROWS):
+        for row, append in _appends(db, _ROWS):
             if append is None:
-                spoilt.append(key)
+                spoilt.append(row)
             else:
                 take(append)
                 reached = append.end - 1
@@ -94,12 +99,12 @@ def visit(db: sqlite3.Connection, take: Callable[[Append], None]) -> list[Any]:
     return spoilt
 
 
-def _appends(db: sqlite3.Connection, query: str) -> Iterator[tuple[Any, Append | None]]:
-    """The key of each row, and its append where it is whole."""
+def _appends(db: sqlite3.Connection, query: str) -> Iterator[tuple[tuple[int, int], Append | None]]:
+    """Key and count of each row, and its append where it is whole."""
     for last, count, clock, appended_at, block, stored in db.execute(query):
         typed = all(isinstance(value, int) for value in (last, count, appended_at)) and isinstance(block, bytes)
         append = Append(last - count + 1, last + 1, clock, appended_at, block, stored) if typed else None
-        yield last, append if append is not None and append.whole else None
+        yield (last, count if typed else 0), append if append is not None and append.whole else None
 
 
 def _disorder(db: sqlite3.Connection) -> str:
