@@ -182,4 +182,32 @@ MUTANTS = (
         "leases.hold_by_process(self.root, names",
         _check("writers"),
     ),
+    Mutant(
+        "a restored append forgets when it was appended",
+        "log/mend.py",
+        "clocks[start], int(at[start]), block)",
+        "clocks[start], 0, block)",
+        _check("corruption"),
+    ),
+    Mutant(
+        "a row of the log is not compared with its checksum",
+        "log/block.py",
+        "return self.checksum == checksum(",
+        "return self.checksum >= 0 or checksum(",
+        "tests/test_repair.py::test_a_damaged_log_is_found_and_restored_record_by_record",
+    ),
+    Mutant(
+        "a commit is not compared with the checksum of its version",
+        "checksum.py",
+        "return bool(content.get(_COMMIT, _crc(commit)) == _crc(commit))",
+        "return bool(content or commit)",
+        "tests/test_health.py::test_any_flipped_bit_of_a_commit_is_found",
+    ),
+    Mutant(
+        "a checkpoint behind its tables is taken",
+        "guards.py",
+        "if written is not None and written > planned:",
+        "if written is not None and written > planned + 9:",
+        "tests/test_health.py::test_a_start_refuses_an_old_checkpoint",
+    ),
 )

@@ -228,7 +228,6 @@ def test_an_old_backup_of_one_part_is_noticed_beside_the_others(
     assert codes(root) == [code]
 
 
-
 def test_a_start_refuses_an_old_checkpoint(root: Path) -> None:
     (first, _) = chains(horizon=T0 - T0)
     refuse_an_old_backup(Lake(root), checkpoints(root) / QUERY, first)

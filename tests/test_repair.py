@@ -183,6 +183,16 @@ def test_a_start_and_a_producer_refuse_a_lost_log(root: Path) -> None:
         assert refused.value.code == "log_missing"
 
 
+def test_a_producer_names_what_sqlite_cannot_read(root: Path) -> None:
+    log = EmbeddedLog(log_path(root), durable=False)
+    FILES["no table"](root)
+    for append in (log.end, lambda: log.append([b"six"])):
+        with pytest.raises(StateError) as refused:
+            append()
+        assert refused.value.code == "log_unreadable"
+    log.close()
+
+
 def test_a_wrong_version_checksum_is_written_again(root: Path) -> None:
     file = small.commit(root, 3).with_suffix(".crc")
     before = file.read_bytes()

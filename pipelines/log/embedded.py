@@ -146,7 +146,8 @@ class EmbeddedLog:
 
     def end(self) -> int:
         """The offset that the next record will get."""
-        row = self._db.execute("SELECT MAX(last_offset) FROM appends").fetchone()
+        with self._named():
+            row = self._db.execute("SELECT MAX(last_offset) FROM appends").fetchone()
         return 0 if row[0] is None else row[0] + 1
 
     def appended_at(self, offset: int) -> datetime | None:
@@ -192,7 +193,7 @@ class EmbeddedLog:
     @contextmanager
     def _transaction(self) -> Iterator[tuple[int, int]]:
         """The wall clock and the floor, in microseconds, inside one write transaction; threads take turns."""
-        with self._lock:
+        with self._lock, self._named():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield _micros(datetime.now(UTC)), self._clock()[0]
@@ -200,6 +201,16 @@ class EmbeddedLog:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What SQLite says of a damaged file, as an error with a code; that another writes is none of these."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if "locked" in str(error):
+                raise
+            raise unreadable(str(self.path), str(error)) from error
 
     def _clock(self) -> tuple[int, int]:
         """The floor, and whether the last data came in by the log's own clock."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from pipelines.errors import InputError
+from pipelines.errors import InputError, StateError
 from pipelines.verify import records
 from pipelines.verify.cells import compare_cells
 from pipelines.verify.explain import Evidence
@@ -51,7 +51,7 @@ def verify(
     by default three between the first event and the frontier. `definitions`: bodies taken as declared before the log.
     `end_offset`: only records before it count; by default all that have landed. `since`: leaves out cells that start
     earlier, and outcomes of what was served earlier. Raises InputError `as_of_invalid` or `since_invalid`, StateError
-    `log_not_found` or `log_unreadable`.
+    `log_not_found`, `log_unreadable` or `table_unreadable`.
     """
     started = time.monotonic()
     for at in as_of or ():
@@ -60,7 +60,13 @@ def verify(
     if since is not None and since.tzinfo is None:
         raise InputError("since_invalid", f"since {since}: expected a time with a time zone")
     with _database() as db:
-        return _Verification(Path(lake), db, progress or _silent, since).run(as_of, definitions, end_offset, started)
+        try:
+            return _Verification(Path(lake), db, progress or _silent, since).run(as_of, definitions, end_offset, started)
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            found = str(error).splitlines()[0]
+            raise StateError(
+                "table_unreadable", f"{lake}: {found}. `hindsight doctor` says what is damaged, and what mends it."
+            ) from error
 
 
 class _Verification:
