@@ -66,7 +66,7 @@ class Application:
         self._stack.enter_context(leases.hold_by_jvm(self.spark, self.root, names, "run"))
         try:
             refuse_half_rebuilt(self.root)
-            guards.refuse_a_short_log(self.root, self.log.end())
+            guards.refuse_a_short_log(self.root, self.log.end(), checkpoint.landed(checkpoints(self.root)))
             self.lake.create(*TABLES)
             for group in self.groups:
                 guards.refuse_a_lost_checkpoint(self.lake, group.checkpoint, group.jobs)

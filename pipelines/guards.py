@@ -10,7 +10,7 @@ from pipelines.bronze.tables import EVENTS
 from pipelines.errors import StateError
 from pipelines.health.tablelog import replay
 from pipelines.job import Chain
-from pipelines.lake import Lake
+from pipelines.lake import Lake, data_version
 from pipelines.paths import checkpoints
 
 
@@ -26,9 +26,8 @@ def landed(root: Path) -> int:
     return max(found)
 
 
-def refuse_a_short_log(root: Path, end: int) -> None:
+def refuse_a_short_log(root: Path, end: int, reached: int) -> None:
     """Raises StateError `log_short` where more has landed than the log holds, as of an old backup of it."""
-    reached = landed(root)
     if end < reached:
         raise StateError(
             "log_short",
@@ -68,6 +67,12 @@ def refuse_an_old_backup(lake: Lake, folder: Path, chain: Chain) -> None:
                 "checkpoint_behind",
                 f"{lake.path(table)} holds batch {written} of {folder.name}, but its checkpoint knows none after {planned}: the "
                 f"batches that come would be taken for those that are there. Run: hindsight rebuild --lake {lake.root}",
+            )
+        if written is None and table is chain[0].writes[0] and data_version(lake.path(table)) > 0:
+            raise StateError(
+                "generation_changed",
+                f"{lake.path(table)} was written under another generation of {folder} than that names: what was written before "
+                f"would be written again. Run: hindsight repair --lake {lake.root}",
             )
     progress = checkpoint.committed(folder)
     for table in chain[0].inputs if progress is not None else []:

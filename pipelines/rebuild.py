@@ -20,7 +20,7 @@ from pipelines.content import Content, content_of
 from pipelines.contract import Table
 from pipelines.errors import MachineError
 from pipelines.gold.tables import FRONTIERS
-from pipelines.guards import refuse_a_short_log
+from pipelines.guards import landed, refuse_a_short_log
 from pipelines.jobs import NAMES
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
@@ -105,7 +105,7 @@ def _refuse_a_lesser_log(root: Path) -> None:
     """What the log has lost would be lost for good."""
     refuse_a_lost_log(root)
     with closing(EmbeddedLog(log_path(root))) as log:
-        refuse_a_short_log(root, log.end())
+        refuse_a_short_log(root, log.end(), landed(root))
 
 
 def _need_room(root: Path) -> None:

@@ -26,7 +26,7 @@ from pipelines.jobs import NAMES
 from pipelines.log.mend import mend
 from pipelines.paths import checkpoints, log_path, refuse_half_rebuilt
 
-LEFTOVERS = ("_log", "_jobs", "_imports", "_checkpoints", "bronze", "silver", "gold")
+LEFTOVERS = ("_log", "_jobs", "_checkpoints", "bronze", "silver", "gold")
 """Folders in which a file under a scratch name is what a crash left."""
 
 
@@ -65,7 +65,11 @@ class Landed:
 
     def __call__(self, start: int, end: int) -> pa.Table:
         """The rows at offsets [start, end) that can be had."""
-        holding = [str(file) for file, low, high in self._log.spans("offset") if low < end and high >= start and self._whole(file)]
+        holding = [
+            str(file)
+            for file, low, high in self._log.spans("offset")
+            if (low is None or low < end) and (high is None or high >= start) and self._whole(file)
+        ]
         if not holding:
             return EVENTS.arrow.empty_table()
         offset = pc.field("offset")
@@ -92,7 +96,7 @@ def _tables(root: Path, *, dry_run: bool) -> Iterator[str]:
 def _generations(root: Path, *, dry_run: bool) -> Iterator[str]:
     """The id of a checkpoint, from the marks that it left in its tables."""
     logs = {table.name: replay(root / table.folder) for table in TABLES}
-    for folder in sorted(checkpoints(root).glob("*+*")):
+    for folder in sorted(checkpoints(root).glob("*")):
         known = generations(folder.name, logs)
         if len(known) != 1 or checkpoint.is_new(folder):
             continue

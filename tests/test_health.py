@@ -237,6 +237,18 @@ def test_a_start_refuses_an_old_checkpoint(root: Path) -> None:
     assert refused.value.code == "checkpoint_behind"
 
 
+def test_a_start_refuses_another_generation(root: Path) -> None:
+    (first, _) = chains(horizon=T0 - T0)
+    (checkpoints(root) / QUERY / "generation").write_text("f" * 32)
+    with pytest.raises(StateError) as refused:
+        refuse_an_old_backup(Lake(root), checkpoints(root) / QUERY, first)
+    assert refused.value.code == "generation_changed"
+    (checkpoints(root) / QUERY / "generation").unlink()
+    with pytest.raises(StateError) as refused:
+        refuse_an_old_backup(Lake(root), checkpoints(root) / QUERY, first)
+    assert refused.value.code == "checkpoint_damaged"
+
+
 def test_a_start_refuses_a_table_older_than_what_was_read_of_it(stateful: Path) -> None:
     (_, second) = chains(horizon=T0 - T0)
     folder = checkpoints(stateful) / "attribute+resolve+tally"
@@ -255,9 +267,9 @@ def test_a_start_refuses_a_table_older_than_what_was_read_of_it(stateful: Path) 
 
 def test_a_start_refuses_a_log_that_is_shorter_than_what_has_landed(root: Path) -> None:
     assert landed(root) == 17
-    refuse_a_short_log(root, 17)
+    refuse_a_short_log(root, 17, landed(root))
     with pytest.raises(StateError) as refused:
-        refuse_a_short_log(root, 16)
+        refuse_a_short_log(root, 16, landed(root))
     assert refused.value.code == "log_short"
 
 

@@ -84,9 +84,11 @@ def test_a_damaged_log_is_found_and_restored_record_by_record(root: Path, damage
     before = logged(root)
     damage(root)
     assert ill(root)[0] in {"log_damaged", "log_missing", "log_short"}
-    repair(root, dry_run=True)
+    planned = repair(root, dry_run=True).done
     assert ill(root)
-    assert repair(root).left == ()
+    found = repair(root)
+    assert found.left == ()
+    assert found.done[: len(planned)] == planned
     assert logged(root) == before
     assert ill(root) == []
     assert repair(root).done == ()
@@ -171,6 +173,17 @@ def test_one_that_is_killed_is_finished_by_the_next(
     assert repair(root).left == ()
     assert logged(root) == before
     assert ill(root) == []
+
+
+def test_a_new_log_that_was_left_is_not_put_over_one_that_is_whole(root: Path) -> None:
+    before = logged(root)
+    shutil.copy(log_path(root), log_path(root).with_name("log.repaired"))
+    with closing(EmbeddedLog(log_path(root), durable=False)) as log:
+        log.append([b"six"])
+    assert len(repair(root).done) == 1
+    assert logged(root)[0][: len(before[0])] == before[0]
+    assert len(logged(root)[0]) == len(before[0]) + 1
+    assert not log_path(root).with_name("log.repaired").exists()
 
 
 def test_a_start_and_a_producer_refuse_a_lost_log(root: Path) -> None:

@@ -22,8 +22,8 @@ from pipelines import checksum, files
 class TableLog:
     """What the log says up to `version`.
 
-    `live`: the add action of each live file, by its path as written. `batches`: those under each mark. `broken`: what is wrong with
-    commits, for people; `spoilt`: checksums and checkpoints that are wrong, and that a table can do without.
+    `live`: size, partition values and statistics of each live file, by its path as written. `size`: of all, in bytes. `batches`: those
+    under each mark. `broken`: what is wrong with commits, for people. `spoilt`: wrong checksums and checkpoints; a table does without.
     """
 
     path: Path
@@ -33,6 +33,7 @@ class TableLog:
     broken: list[str] = field(default_factory=list)
     spoilt: list[Path] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
+    size: int = 0
 
     @property
     def rows(self) -> int:
@@ -44,10 +45,10 @@ class TableLog:
         return max((value for value in found if value is not None), default=None)
 
     def spans(self, column: str) -> Iterator[tuple[Path, Any, Any]]:
-        """Each live file with the least and the greatest value of a column."""
+        """Each live file with the least and the greatest value of a column; None where its statistics do not say."""
         for name, add in self.live.items():
             stats = _stats(add)
-            yield self.file(name), stats["minValues"][column], stats["maxValues"][column]
+            yield self.file(name), stats.get("minValues", {}).get(column), stats.get("maxValues", {}).get(column)
 
     def file(self, name: str) -> Path:
         return self.path / unquote(name)
@@ -115,9 +116,10 @@ def _apply(found: TableLog, action: dict[str, Any]) -> None:
     if "add" in action:
         add = action["add"]
         found.live[add["path"]] = {"size": int(add["size"]), "values": add["partitionValues"], "stats": add["stats"]}
+        found.size += int(add["size"])
         _stats(found.live[add["path"]])
     elif "remove" in action:
-        del found.live[action["remove"]["path"]]
+        found.size -= found.live.pop(action["remove"]["path"])["size"]
     elif "txn" in action:
         found.batches[action["txn"]["appId"]].add(int(action["txn"]["version"]))
     elif "metaData" in action:
@@ -125,8 +127,8 @@ def _apply(found: TableLog, action: dict[str, Any]) -> None:
 
 
 def _matches(found: TableLog, stored: dict[str, Any], content: bytes) -> bool:
-    size = sum(add["size"] for add in found.live.values())
-    return (stored["numFiles"], stored["tableSizeBytes"]) == (len(found.live), size) and checksum.covers(stored, content)
+    said = stored["numFiles"], stored["tableSizeBytes"]
+    return said == (len(found.live), found.size) and checksum.covers(stored, content)
 
 
 def _agrees(found: TableLog, file: Path) -> bool:

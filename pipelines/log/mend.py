@@ -33,39 +33,43 @@ def mend(path: Path, landed: Landed, least_end: int, *, dry_run: bool = False) -
     One transaction where SQLite can still work with the file; else a new file, put in its place when it is whole: then nobody
     may append meanwhile. Raises StateError `log_lost`, and has changed nothing, where records are gone from both.
     """
-    done = [] if dry_run else _finish(path)
     if path.is_file() and path.stat().st_size:
         try:
             with closing(opened(path, "ro" if dry_run else "rw")) as db:
                 db.execute("BEGIN" if dry_run else "BEGIN IMMEDIATE")
                 found = inspect(db)
                 if found.well(least_end):
-                    return done
+                    return [] if dry_run else _forget(path)
                 if not found.disorder:
-                    done += _within(db, found, landed, least_end)
-                    db.execute("ROLLBACK" if dry_run else "COMMIT")
+                    done = _within(db, found, landed, least_end, dry_run=dry_run)
+                    db.execute("COMMIT")
                     return done
         except sqlite3.DatabaseError as error:
+            if "locked" in str(error):
+                raise StateError("log_busy", f"{path}: another process writes to it. Try again, or stop that first.") from error
             found = Found(disorder=str(error))
     else:
         found = Found(disorder="the file is empty" if path.exists() else "the file is missing")
-    return done + _anew(path, found, landed, least_end, dry_run=dry_run)
+    if _whole(path).exists() and not dry_run:  # an earlier repair ended here
+        return _finish(path) + mend(path, landed, least_end)
+    return _anew(path, found, landed, least_end, dry_run=dry_run)
 
 
-def _within(db: sqlite3.Connection, found: Found, landed: Landed, least_end: int) -> list[str]:
+def _within(db: sqlite3.Connection, found: Found, landed: Landed, least_end: int, *, dry_run: bool) -> list[str]:
     """Replace what is not whole, in the transaction that is open."""
     done = []
     damaged = found.damaged(least_end)
     rows = restored(damaged, landed)
-    db.executemany("DELETE FROM appends WHERE last_offset = ?", [(key,) for key, _ in found.spoilt])
-    for row in rows:
-        db.execute(_INSERT, row)
+    if not dry_run:
+        db.executemany("DELETE FROM appends WHERE last_offset = ?", [(key,) for key, _ in found.spoilt])
+        db.executemany(_INSERT, rows)
     if damaged:
         done.append(f"log: {told(damaged)} restored from bronze.events")
     elif found.spoilt:
         done.append("log: rows that repeat records removed")
     if not found.clock:
-        _set_clock(db)
+        if not dry_run:
+            _set_clock(db)
         done.append("log: its clock computed again from the appends")
     return done
 
@@ -106,6 +110,13 @@ def _finish(path: Path) -> list[str]:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     new.replace(path)
     return [f"log: the new one is in its place; the damaged one, if it was there, is {kept.name}"]
+
+
+def _forget(path: Path) -> list[str]:
+    """A new log that is not needed any more, since the one in its place is whole."""
+    found = _whole(path).exists()
+    _remove(_whole(path))
+    return [f"log: {_whole(path).name} removed, which an earlier repair left"] if found else []
 
 
 def restored(damaged: Sequence[Range], landed: Landed) -> list[tuple[int, int, str, int, bytes, int]]:
