@@ -37,17 +37,16 @@ class TableLog:
 
     @property
     def rows(self) -> int:
-        return sum(_stats(add).get("numRecords", 0) for add in self.live.values())
+        return sum(add["stats"].get("numRecords", 0) for add in self.live.values())
 
     def greatest(self, column: str) -> Any:
         """The greatest value of a column, from the statistics of files; None for none."""
-        found = [_stats(add).get("maxValues", {}).get(column) for add in self.live.values()]
-        return max((value for value in found if value is not None), default=None)
+        return max((high for _, _, high in self.spans(column) if high is not None), default=None)
 
     def spans(self, column: str) -> Iterator[tuple[Path, Any, Any]]:
         """Each live file with the least and the greatest value of a column; None where its statistics do not say."""
         for name, add in self.live.items():
-            stats = _stats(add)
+            stats = add["stats"]
             yield self.file(name), stats.get("minValues", {}).get(column), stats.get("maxValues", {}).get(column)
 
     def file(self, name: str) -> Path:
@@ -115,9 +114,9 @@ def _take(found: TableLog, number: int, file: Path) -> None:
 def _apply(found: TableLog, action: dict[str, Any]) -> None:
     if "add" in action:
         add = action["add"]
-        found.live[add["path"]] = {"size": int(add["size"]), "values": add["partitionValues"], "stats": add["stats"]}
+        stats = json.loads(add["stats"] or "{}")
+        found.live[add["path"]] = {"size": int(add["size"]), "values": add["partitionValues"], "stats": stats}
         found.size += int(add["size"])
-        _stats(found.live[add["path"]])
     elif "remove" in action:
         found.size -= found.live.pop(action["remove"]["path"])["size"]
     elif "txn" in action:
@@ -135,11 +134,7 @@ def _agrees(found: TableLog, file: Path) -> bool:
     """Whether a checkpoint says what the commits up to it say."""
     held = TableLog(found.path)
     _start(held, file)
-    same = {name: {**add, "stats": _stats(add)} for name, add in held.live.items()} == {
-        name: {**add, "stats": _stats(add)} for name, add in found.live.items()
-    }
-    marks = {app: max(batches) for app, batches in found.batches.items()}
-    return not held.broken and same and {app: max(batches) for app, batches in held.batches.items()} == marks
+    return not held.broken and held.live == found.live and _newest(held) == _newest(found)
 
 
 def _start(found: TableLog, file: Path) -> None:
@@ -154,9 +149,8 @@ def _start(found: TableLog, file: Path) -> None:
     found.version = int(file.name.split(".")[0])
 
 
-def _stats(add: dict[str, Any]) -> dict[str, Any]:
-    stats: dict[str, Any] = json.loads(add["stats"] or "{}")
-    return stats
+def _newest(log: TableLog) -> dict[str, int]:
+    return {app: max(batches) for app, batches in log.batches.items()}
 
 
 def _numbered(folder: Path, suffix: str) -> dict[int, Path]:

@@ -119,7 +119,7 @@ CHECK = Check(
     "corruption",
     "One damaged file, any file, any damage, is harmless or noticed by name, and repair or rebuild brings the same content back",
     run,
-    short=18,
+    short=12,
     full=200,
     wanted={
         "faults": at_least(12),
