@@ -13,8 +13,8 @@ from typing import Any
 from pipelines.errors import StateError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CHUNK = 512
-_HADOOP = b"crc\0" + _CHUNK.to_bytes(4, "big")
+_HADOOP = b"crc\0"
+"""How a file of Hadoop's checksums begins; the bytes of a chunk follow, and the CRC-32 of each."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,17 @@ def numbered(folder: Path) -> list[int]:
 
 
 def is_whole(file: Path) -> bool:
-    """Whether a file is what Hadoop's checksums of its every 512 bytes say; true where there are none."""
+    """Whether a file is what Hadoop's checksums of its every few bytes say; true where there are none."""
     beside = file.with_name(f".{file.name}.crc")
     try:
         content, sums = file.read_bytes(), beside.read_bytes()
     except FileNotFoundError:
         return file.exists()
-    chunks = [content[start : start + _CHUNK] for start in range(0, len(content), _CHUNK)]
-    return sums == _HADOOP + b"".join(zlib.crc32(chunk).to_bytes(4, "big") for chunk in chunks)
+    size = int.from_bytes(sums[4:8], "big")
+    if sums[:4] != _HADOOP or not size:
+        return False
+    chunks = (content[start : start + size] for start in range(0, len(content), size))
+    return sums[8:] == b"".join(zlib.crc32(chunk).to_bytes(4, "big") for chunk in chunks)
 
 
 def _damaged(file: Path) -> StateError:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow.parquet as pq
+from deltalake import DeltaTable
 
 from pipelines import checksum, files
 
@@ -84,6 +85,8 @@ def replay(path: Path) -> TableLog:
             found.broken.append(f"commit {number} is missing")
         if number in checkpoints and not _agrees(found, checkpoints[number]):
             found.spoilt.append(checkpoints[number])
+    if checkpoints and not found.spoilt and not found.broken and not _opens(path):
+        found.spoilt.append(checkpoints[max(checkpoints)])
     last = folder / "_last_checkpoint"
     if last.exists() and checkpoints.get(_version_of(last), last) in (*found.spoilt, last):
         found.spoilt.append(last)
@@ -135,6 +138,15 @@ def _agrees(found: TableLog, file: Path) -> bool:
     held = TableLog(found.path)
     _start(held, file)
     return not held.broken and held.live == found.live and _newest(held) == _newest(found)
+
+
+def _opens(path: Path) -> bool:
+    """Whether delta-rs can read the table: it asks more of a checkpoint than what is compared here."""
+    try:
+        DeltaTable(path).get_add_actions()
+    except Exception:  # it says in many ways that it cannot
+        return False
+    return True
 
 
 def _start(found: TableLog, file: Path) -> None:
