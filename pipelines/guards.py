@@ -8,6 +8,7 @@ from pathlib import Path
 from pipelines import checkpoint
 from pipelines.bronze.tables import EVENTS
 from pipelines.errors import StateError
+from pipelines.gold.tables import STATISTICS
 from pipelines.health.tablelog import replay
 from pipelines.job import Chain
 from pipelines.lake import Lake, data_version
@@ -68,7 +69,7 @@ def refuse_an_old_backup(lake: Lake, folder: Path, chain: Chain) -> None:
                 f"{lake.path(table)} holds batch {written} of {folder.name}, but its checkpoint knows none after {planned}: the "
                 f"batches that come would be taken for those that are there. Run: hindsight rebuild --lake {lake.root}",
             )
-        if written is None and table is chain[0].writes[0] and data_version(lake.path(table)) > 0:
+        if written is None and table is chain[0].writes[0] and table is not STATISTICS and data_version(lake.path(table)) > 0:
             raise StateError(
                 "generation_changed",
                 f"{lake.path(table)} was written under another generation of {folder} than that names: what was written before "

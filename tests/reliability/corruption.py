@@ -161,8 +161,7 @@ def _verified(root: Path) -> str:
 def mend(trial: Trial, settings: Settings, *, gone_on: bool) -> str:
     """Mend a lake as it says itself; by what, or what was not mended."""
     root, by = settings.lake.path, "repair"
-    left = [*repair(root).left]
-    if gone_on or left or said(root) != trial.now:
+    if repair(root).left or gone_on:
         by = "rebuild"
         rebuild(settings, trial.spark)
     if said(root) != (trial.then if gone_on else trial.now):
