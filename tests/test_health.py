@@ -23,6 +23,7 @@ from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.paths import checkpoints, log_path
 from pipelines.settings import PACKAGED, load
+from pipelines.verify import verify
 from tests import small
 from tests.small import GENERATION, QUERY, T0
 
@@ -105,6 +106,15 @@ def test_a_data_file_must_be_there_in_its_size_and_as_it_was_written(root: Path)
         file.write_bytes(content)
     flip(file, 40)
     assert codes(root, quick=True) == []
+
+
+def test_verify_names_a_lake_whose_files_it_cannot_read(root: Path) -> None:
+    file = sorted((root / EVENTS.folder).rglob("part-*.parquet"))[0]
+    for damage in (file.unlink, lambda: file.write_bytes(b"no parquet")):
+        damage()
+        with pytest.raises(StateError) as refused:
+            verify(root)
+        assert refused.value.code == "table_unreadable"
 
 
 def test_a_file_of_another_tool_is_read_through(root: Path) -> None:
