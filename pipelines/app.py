@@ -12,20 +12,27 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from pipelines import backfill, checkpoint, leases, settle, status
+from pipelines import backfill, checkpoint, guards, leases, settle, status
 from pipelines.bronze import tables as bronze
 from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook, backfilled, declare
 from pipelines.errors import StateError
 from pipelines.gold import tables as gold
-from pipelines.groups import Group, refuse_a_lost_checkpoint, select
+from pipelines.groups import Group, select
 from pipelines.job import run_batch
 from pipelines.jobs import NAMES, RECONCILE
 from pipelines.lake import Lake, Mark, data_version
 from pipelines.log import EmbeddedLog
 from pipelines.maintain import maintain
-from pipelines.paths import chains_of, checkpoints, log_path, refuse_half_filled, refuse_half_rebuilt
+from pipelines.paths import (
+    chains_of,
+    checkpoints,
+    log_path,
+    refuse_a_lost_log,
+    refuse_half_filled,
+    refuse_half_rebuilt,
+)
 from pipelines.settings import Settings
 from pipelines.silver import tables as silver
 
@@ -53,6 +60,7 @@ class Application:
         self.root = settings.lake.path.resolve()
         self.groups, self.reconciles = select(jobs, settings)
         self.lake = Lake(self.root, committer=settings.lake.committer, spark=spark)
+        refuse_a_lost_log(self.root)
         self.log = EmbeddedLog(log_path(self.root), durable=settings.log.fsync)
         self._definitions, self._given = definitions, given
         self._backfilled: list[Definition] = []
@@ -68,9 +76,11 @@ class Application:
             refuse_half_rebuilt(self.root)
             if not {*names} >= {*NAMES}:
                 refuse_half_filled(self.root)
+            guards.refuse_a_short_log(self.root, self.log.end(), checkpoint.landed(checkpoints(self.root)))
             self.lake.create(*TABLES)
             for group in self.groups:
-                refuse_a_lost_checkpoint(group, self.lake)
+                guards.refuse_a_lost_checkpoint(self.lake, group.checkpoint, group.jobs)
+                guards.refuse_an_old_backup(self.lake, group.checkpoint, group.jobs)
             declare(self.log, self.lake, self._definitions)
         except BaseException:
             self._stack.close()
@@ -104,12 +114,12 @@ class Application:
                 self._drain(progress)
                 return self._consumed(wait=False)
 
-            self._settle(self.landed(), hand_over)
+            self._settle(checkpoint.landed(checkpoints(self.root)), hand_over)
 
     def drain_whole(self, progress: Callable[[], None] = lambda: None) -> int:
         """Process until whatever has landed has gone all the way; the log offset after it."""
         self.drain(progress)
-        while not self.settled(end := self.landed()):
+        while not self.settled(end := checkpoint.landed(checkpoints(self.root))):
             self.drain(progress)
         return end
 
@@ -153,12 +163,6 @@ class Application:
         if unfinished:
             self._drain(progress)
             backfill.finish(self.root)
-
-    def landed(self) -> int:
-        """The log offset up to which the landing query has committed, whoever runs it."""
-        folders = checkpoints(self.root).glob("land*")
-        found = [progress.offsets[0] for folder in folders if (progress := checkpoint.committed(folder)) is not None]
-        return max((int(offset.get("offset", 0)) for offset in found), default=0)
 
     def _drain(self, progress: Callable[[], None]) -> None:
         for group in self.groups:
@@ -223,7 +227,7 @@ class Application:
                 if time.monotonic() - ticked >= self.settings.run.frontier_every.total_seconds():
                     self.log.tick()
                     ticked = time.monotonic()
-                landed = self.landed()
+                landed = checkpoint.landed(checkpoints(self.root))
                 if self._consumed(wait=True):
                     self._settle(landed, lambda: self._consumed(wait=True))
                 maintain(self.root, TABLES, self.settings.maintain, vacuum=False)

@@ -3,17 +3,23 @@
 Without one, each trigger of a Spark stream that reads the table reconstructs protocol and metadata by a Spark job (0.4 s).
 Format: "Version Checksum File" of the Delta transaction protocol. A missing file costs time only, so whatever is unclear is left
 out; each is computed from the log alone: the checksum of the version before, and what this version added and removed.
+
+Two fields of our own, which other readers pass over: the CRC-32 of the commit, which has none of its own, and one of the rest of the
+checksum itself, so that it is known which of the two is wrong where they disagree.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
+
+_COMMIT, _SEAL = "hindsightCommit", "hindsightSeal"
 
 
 def follow(path: Path, delta: DeltaTable) -> None:
@@ -30,13 +36,15 @@ def write(path: Path, version: int) -> None:
     target = log / f"{version:020d}.crc"
     if target.exists():
         return
-    actions = _actions(log / f"{version:020d}.json")
-    before = _read(log / f"{version - 1:020d}.crc")
-    content = _next(before, actions) if before is not None else _whole(path, version)
+    commit = log / f"{version:020d}.json"
+    before = read(log / f"{version - 1:020d}.crc")
+    content = _next(before, _actions(commit)) if before is not None else _whole(path, version)
     if content is None:
         return
+    content[_COMMIT] = _crc(commit.read_bytes())
+    content[_SEAL] = _crc(_text(content))
     scratch = log / f".{version:020d}.{os.getpid()}.crc.tmp"
-    scratch.write_text(json.dumps(content, separators=(",", ":")))
+    scratch.write_bytes(_text(content))
     scratch.replace(target)
 
 
@@ -44,13 +52,30 @@ def _actions(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines() if line]
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def read(file: Path) -> dict[str, Any] | None:
+    """A version checksum; None where there is none, or not what was written."""
     try:
-        content: dict[str, Any] = json.loads(file.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        content: dict[str, Any] = json.loads(file.read_bytes())
+    except (FileNotFoundError, ValueError):
         return None
     needed = {"tableSizeBytes", "numFiles", "numMetadata", "numProtocol", "metadata", "protocol"}
-    return content if needed <= content.keys() else None
+    if not isinstance(content, dict) or not needed <= content.keys():
+        return None
+    rest = {name: value for name, value in content.items() if name != _SEAL}
+    return content if content.get(_SEAL, _crc(_text(rest))) == _crc(_text(rest)) else None
+
+
+def covers(content: dict[str, Any], commit: bytes) -> bool:
+    """Whether a commit is the one of a version checksum; one that Spark wrote cannot say."""
+    return bool(content.get(_COMMIT, _crc(commit)) == _crc(commit))
+
+
+def _text(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _crc(content: bytes) -> str:
+    return f"{zlib.crc32(content):08x}"
 
 
 def _next(before: dict[str, Any], actions: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ def parser() -> Parser:
     known = top.add_subparsers(metavar="COMMAND", title="commands")
     for add in (
         *(_demo, _run, _status, _metrics, _outcomes, _explain, _verify),
-        *(_maintain, _reconcile, _rebuild, _import, _schema, _model, _doctor),
+        *(_maintain, _repair, _reconcile, _rebuild, _import, _schema, _model, _doctor),
     ):
         add(known)
     return top
@@ -238,6 +238,17 @@ def _reconcile(known: _Commands) -> None:
     )
 
 
+def _repair(known: _Commands) -> None:
+    command = _command(
+        known,
+        "repair",
+        repairs.repair,
+        "mend what is damaged without processing anything again: the log from what has landed, checksums, leftovers",
+        "hindsight repair --dry-run",
+    )
+    command.add_argument("--dry-run", action="store_true", help="say what would be done")
+
+
 def _import(known: _Commands) -> None:
     command = _command(
         known,
@@ -280,4 +291,6 @@ def _status(known: _Commands) -> None:
 
 
 def _doctor(known: _Commands) -> None:
-    _command(known, "doctor", commands.doctor, "check Java, jars, ports, disk, leases", "hindsight doctor")
+    meaning = "check the machine (Java, jars, ports, disk), and whether the lake is what was written"
+    command = _command(known, "doctor", commands.doctor, meaning, "hindsight doctor --quick")
+    command.add_argument("--quick", action="store_true", help="read no data file and no state, only what tells of them")

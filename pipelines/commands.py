@@ -175,7 +175,7 @@ def model(asked: Namespace) -> int:
 def doctor(asked: Namespace) -> int:
     from pipelines.doctor import checks
 
-    done = checks(_settings(asked))
+    done = checks(_settings(asked), quick=asked.quick)
     table = Table(header_style="bold")
     for name in ("check", "ok", "found"):
         table.add_column(name)

@@ -90,6 +90,18 @@ def is_whole(file: Path) -> bool | None:
     return None if named is None else zlib.crc32(file.read_bytes()) == int(named[1], 16)
 
 
+def readable(file: Path) -> bool:
+    """Whether a file is whole; one whose name says nothing is read through, which leaves its footer unproven."""
+    whole = is_whole(file)
+    if whole is None:
+        try:
+            for _ in ds.dataset(str(file), format="parquet").scanner(fragment_scan_options=VERIFIED).to_batches():
+                pass
+        except (OSError, ValueError):
+            return False
+    return whole is not False
+
+
 def sizes(root: Path, delta: DeltaTable) -> dict[Path, int]:
     """The files of a table under a folder, with their bytes."""
     actions = pa.table(delta.get_add_actions())

@@ -9,12 +9,10 @@ from pathlib import Path
 
 from pyspark.sql.streaming.query import StreamingQuery
 
-from pipelines import checkpoint
 from pipelines.contract import Table
-from pipelines.errors import InputError, StateError, nearest
+from pipelines.errors import InputError, nearest
 from pipelines.job import Chain
 from pipelines.jobs import NAMES, RECONCILE, chains
-from pipelines.lake import Lake
 from pipelines.paths import checkpoints
 from pipelines.settings import Settings
 
@@ -52,21 +50,3 @@ def select(names: Sequence[str], settings: Settings) -> tuple[list[Group], bool]
                 name = "+".join(job.name for job in jobs)
                 groups.append(Group(jobs, checkpoints(settings.lake.path.resolve()) / name))
     return groups, RECONCILE in wanted
-
-
-def refuse_a_lost_checkpoint(group: Group, lake: Lake) -> None:
-    """A new checkpoint over tables that its jobs have filled would count everything twice."""
-    if not checkpoint.is_new(group.checkpoint):
-        return
-    for job in group.jobs:
-        for table in job.writes:
-            for commit in lake.open(table).history():
-                covers = str(commit.get("covers") or commit.get("userMetadata") or "")
-                if f"job={job.name}," in covers:
-                    raise StateError(
-                        "checkpoint_missing" if f"query={group.name}," in covers else "grouping_changed",
-                        f"{lake.path(table)} holds rows of the job {job.name}, written as ({covers[:120]} …), but "
-                        f"the checkpoint {group.checkpoint} is new: starting would count everything twice. Run the jobs "
-                        "together as before, or bring the checkpoint back from a backup, or make everything again from the log: "
-                        f"hindsight rebuild --lake {lake.root}",
-                    )

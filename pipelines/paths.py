@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+from pipelines.bronze.tables import EVENTS
 from pipelines.errors import StateError
 from pipelines.job import Chain
 from pipelines.jobs import chains
@@ -31,8 +32,12 @@ def backfill_of(root: Path) -> Path:
 
 
 def existing(root: Path) -> Path:
-    """The folder of a lake that is there. Raises StateError `no_lake`, which names the lakes nearby, or `rebuild_unfinished`."""
+    """The folder of a lake that is there.
+
+    Raises StateError `no_lake`, which names the lakes nearby, `log_missing` or `rebuild_unfinished`.
+    """
     root = root.resolve()
+    refuse_a_lost_log(root)
     if not log_path(root).exists():
         near = sorted(log.parent.parent.name for log in Path.cwd().glob("*/_log/log.sqlite"))
         hint = f"; here is one: --lake {near[0]}" if near else ""
@@ -41,6 +46,17 @@ def existing(root: Path) -> Path:
         )
     refuse_half_rebuilt(root)
     return root
+
+
+def refuse_a_lost_log(root: Path) -> None:
+    """Raises StateError `log_missing` where records have landed and the log is gone: a new one would give their offsets again."""
+    log = log_path(root)
+    if (root / EVENTS.folder / "_delta_log").is_dir() and not (log.is_file() and log.stat().st_size):
+        raise StateError(
+            "log_missing",
+            f"{log} is {'empty' if log.exists() else 'missing'}, though records of it have landed. `hindsight repair` makes it "
+            "again from them; a backup may hold more.",
+        )
 
 
 def refuse_half_rebuilt(root: Path) -> None:

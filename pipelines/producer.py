@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipelines import checkpoint
 from pipelines import settings as configuration
 from pipelines.definitions import declare
+from pipelines.guards import refuse_a_short_log
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
 from pipelines.models import load_models
-from pipelines.paths import log_path
+from pipelines.paths import checkpoints, log_path, refuse_a_lost_log
 from pipelines.settings import Settings
 from pipelines.silver.tables import CONTROLS
 
@@ -18,7 +20,7 @@ def open_log(lake: Path | None = None, conf: Path | None = None) -> EmbeddedLog:
     """The log of a lake, to `append` to; the model files of the conf folder are declared in it first, where they are new.
 
     An event of a model that is declared only after it is quarantined (`unknown_model`): what a record means never depends on
-    what comes later. Close the log when done.
+    what comes later. Close the log when done. Raises StateError `log_missing` or `log_short` where records that landed are gone from it.
     """
     return declared_log(configuration.load(conf, lake_path=lake))
 
@@ -27,8 +29,10 @@ def declared_log(settings: Settings) -> EmbeddedLog:
     """The same, by settings."""
     root = settings.lake.path.resolve()
     definitions = load_models(settings.models_path)
+    refuse_a_lost_log(root)
     tables = Lake(root)
     tables.create(CONTROLS)
     log = EmbeddedLog(log_path(root), durable=settings.log.fsync)
+    refuse_a_short_log(root, log.end(), checkpoint.landed(checkpoints(root)))
     declare(log, tables, definitions)
     return log

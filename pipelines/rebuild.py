@@ -7,6 +7,7 @@ was interrupted goes on where it was, and one that was interrupted while it chan
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import disk_usage, rmtree
@@ -19,9 +20,11 @@ from pipelines.content import Content, content_of
 from pipelines.contract import Table
 from pipelines.errors import MachineError
 from pipelines.gold.tables import FRONTIERS
+from pipelines.guards import landed, refuse_a_short_log
 from pipelines.jobs import NAMES
 from pipelines.lake import Lake
-from pipelines.paths import SIDE, checkpoints, log_path, swap_of
+from pipelines.log import EmbeddedLog
+from pipelines.paths import SIDE, checkpoints, log_path, refuse_a_lost_log, swap_of
 from pipelines.settings import Settings
 from pipelines.silver.tables import RECONCILED
 
@@ -49,12 +52,13 @@ def rebuild(
 ) -> list[Rebuilt]:
     """Make all tables again from the log, and put them in place of the old ones; what has changed.
 
-    Holds the leases of all jobs; producers may go on. Raises StateError `lease_held` or `log_unreadable`, MachineError
-    `disk_too_small`; the old tables stand then.
+    Holds the leases of all jobs; producers may go on. Raises StateError `lease_held`, `log_missing`, `log_short` or
+    `log_unreadable`, MachineError `disk_too_small`; the old tables stand then.
     """
     root = settings.lake.path.resolve()
     with leases.hold_by_jvm(spark, root, [*NAMES, "maintain"], "rebuild"):
         finish(root)
+        _refuse_a_lesser_log(root)
         _need_room(root)
         side = _beside(root)
         with Application(replace(settings, lake=replace(settings.lake, path=side)), spark) as app:
@@ -95,6 +99,13 @@ def _beside(root: Path) -> Path:
     if not log.exists():
         log.symlink_to(Path("..") / log.name, target_is_directory=True)
     return side
+
+
+def _refuse_a_lesser_log(root: Path) -> None:
+    """What the log has lost would be lost for good."""
+    refuse_a_lost_log(root)
+    with closing(EmbeddedLog(log_path(root))) as log:
+        refuse_a_short_log(root, log.end(), landed(root))
 
 
 def _need_room(root: Path) -> None:

@@ -15,11 +15,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipelines import leases, view
+from pipelines import checkpoint, leases, view
 from pipelines import settings as configuration
 from pipelines.console import answer, bar, told
 from pipelines.jobs import NAMES, RECONCILE
-from pipelines.paths import existing, log_path
+from pipelines.paths import checkpoints, existing, log_path
 from pipelines.status import status as status_of
 from pipelines.verify import Report, verify
 
@@ -28,6 +28,18 @@ if TYPE_CHECKING:
     from pipelines.definition import Definition
     from pipelines.revision import Change
     from pipelines.settings import Settings
+
+
+def repair(asked: Namespace) -> int:
+    """0 where the lake is whole now, 1 where something is left that needs another command."""
+    from pipelines.repair import repair as mend
+
+    settings = configuration.load(asked.conf, lake_path=asked.lake)
+    found = mend(settings.lake.path.resolve(), dry_run=asked.dry_run)
+    lines = [*found.done] or ["nothing to mend"]
+    lines += [f"left: {check.name}: {check.found} [{check.code}]. {check.advice}" for check in found.left]
+    answer(asked, asdict(found), lambda: Group(*(Text(line) for line in lines)))
+    return 1 if found.left else 0
 
 
 def rebuild(asked: Namespace) -> int:
@@ -156,7 +168,7 @@ def reconcile(asked: Namespace) -> int:
     try:
         with told.status("reconcile"), Application(settings, spark, jobs=[RECONCILE]) as app:
             app.drain()
-            landed, reached = app.landed(), settle.last(app.lake)
+            landed, reached = checkpoint.landed(checkpoints(app.root)), settle.last(app.lake)
     finally:
         spark.stop()
     left = max(0, landed - reached["end_offset"])

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from pipelines.doctor import java
 from pipelines.errors import MachineError
 from pipelines.log.source import LogSource
+from pipelines.machine import java
 from pipelines.settings import Settings
 
 _CHECKPOINTS = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"

@@ -125,15 +125,15 @@ MUTANTS = (
     Mutant(
         "the first checkpointed batch counts as none",
         "checkpoint.py",
-        'return not _numbered(checkpoint / "offsets")',
-        'return not any(_numbered(checkpoint / "offsets"))',
+        'return not numbered(checkpoint / "offsets")',
+        'return not any(numbered(checkpoint / "offsets"))',
         "tests/test_crash.py::test_a_checkpoint_with_one_batch_is_not_new",
     ),
     Mutant(
         "what was not consumed is settled",
         "app.py",
         "self._settle(landed, lambda",
-        "self._settle(self.landed(), lambda",
+        "self._settle(checkpoint.landed(checkpoints(self.root)), lambda",
         "tests/test_running.py::test_what_the_join_still_has_before_it_is_not_handed_over_to_it",
     ),
     Mutant(
@@ -195,5 +195,33 @@ MUTANTS = (
         "leases.hold_by_jvm(self.spark, self.root, names",
         "leases.hold_by_process(self.root, names",
         _check("writers"),
+    ),
+    Mutant(
+        "a restored append forgets when it was appended",
+        "log/mend.py",
+        "clocks[start], int(at[start]), block)",
+        "clocks[start], 0, block)",
+        _check("corruption"),
+    ),
+    Mutant(
+        "a row of the log is not compared with its checksum",
+        "log/block.py",
+        "return self.checksum == checksum(",
+        "return self.checksum >= 0 or checksum(",
+        "tests/test_repair.py::test_a_damaged_log_is_found_and_restored_record_by_record",
+    ),
+    Mutant(
+        "a commit is not compared with the checksum of its version",
+        "checksum.py",
+        "return bool(content.get(_COMMIT, _crc(commit)) == _crc(commit))",
+        "return bool(content or commit)",
+        "tests/test_health.py::test_any_flipped_bit_of_a_commit_is_found",
+    ),
+    Mutant(
+        "a checkpoint behind its tables is taken",
+        "guards.py",
+        "if written is not None and written > planned:",
+        "if written is not None and written > planned + 9:",
+        "tests/test_health.py::test_a_start_refuses_an_old_checkpoint",
     ),
 )

@@ -163,7 +163,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake that has processed up to a frontier, as far as a question looks before it is answered."""
     root = tmp_path_factory.mktemp("lake")
     (root / "_log").mkdir()
-    (root / "_log" / "log.sqlite").touch()
+    (root / "_log" / "log.sqlite").write_bytes(b"a log")
     bodies = [json.dumps(json.loads(one.control())["body"]) for one in (SERVICE, LATE)]
     write(root, EVENTS, [EVENTS.row()])
     write(root, FRONTIERS, [FRONTIERS.row(frontier=FRONTIER)])

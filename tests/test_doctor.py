@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import doctor, session
-from pipelines.doctor import Check
+from pipelines import doctor, machine, session
+from pipelines.check import Check
 from pipelines.errors import MachineError
 from pipelines.settings import PACKAGED, load
 
@@ -41,13 +41,13 @@ def test_this_machine_is_checked_in_the_order_of_a_start(tmp_path: Path) -> None
 
 
 def test_the_python_of_the_tests_is_fine_and_an_old_or_unknown_one_is_not() -> None:
-    assert not fails(doctor.python(sys.version_info[:2]))
-    assert fails(doctor.python((3, 10)))
-    assert fails(doctor.python((3, 14)))
+    assert not fails(machine.python(sys.version_info[:2]))
+    assert fails(machine.python((3, 10)))
+    assert fails(machine.python((3, 14)))
 
 
 def test_a_missing_java_gets_a_paragraph_that_says_what_to_install(tmp_path: Path) -> None:
-    check = doctor.java({"PATH": str(tmp_path)})
+    check = machine.java({"PATH": str(tmp_path)})
     assert fails(check)
     assert "Install a JDK" in check.advice
 
@@ -63,7 +63,7 @@ def test_a_missing_java_gets_a_paragraph_that_says_what_to_install(tmp_path: Pat
     ],
 )
 def test_java_must_be_17_or_newer(tmp_path: Path, says: str, fine: bool) -> None:
-    assert fails(doctor.java(java_home(tmp_path, says))) is not fine
+    assert fails(machine.java(java_home(tmp_path, says))) is not fine
 
 
 @pytest.mark.parametrize(("says", "code"), [("", "java_missing"), ('openjdk version "11.0.20"', "java_too_old")])
@@ -81,7 +81,7 @@ def test_a_session_is_not_started_without_its_java(
 def test_a_java_that_does_not_run_is_reported(tmp_path: Path) -> None:
     environ = java_home(tmp_path, "")
     (tmp_path / "jdk" / "bin" / "java").write_bytes(b"\x7fELF no program")
-    check = doctor.java(environ)
+    check = machine.java(environ)
     assert fails(check)
     assert "does not run" in check.found
 
@@ -100,16 +100,16 @@ def test_a_java_that_does_not_run_is_reported(tmp_path: Path) -> None:
     ],
 )
 def test_a_package_must_be_there_in_the_asked_version(required: str, version: str | None, fine: bool) -> None:
-    assert fails(doctor.packages([required], lambda _: version)) is not fine
+    assert fails(machine.packages([required], lambda _: version)) is not fine
 
 
 def test_all_wrong_packages_are_named() -> None:
-    found = doctor.packages(["a>=2", "b", "c==1"], {"a": "1", "c": "1"}.get).found
+    found = machine.packages(["a>=2", "b", "c==1"], {"a": "1", "c": "1"}.get).found
     assert found == "a>=2 (found 1); b (found none)"
 
 
 def test_a_distribution_that_is_not_installed_is_reported() -> None:
-    assert fails(doctor.packages([], lambda _: None))
+    assert fails(machine.packages([], lambda _: None))
 
 
 def unreachable(url: str) -> bool:
@@ -118,42 +118,42 @@ def unreachable(url: str) -> bool:
 
 
 def test_a_jar_that_was_fetched_needs_no_network(tmp_path: Path) -> None:
-    (ivy, _, maven) = doctor.jar_homes({}, tmp_path)
+    (ivy, _, maven) = machine.jar_homes({}, tmp_path)
     for jar in (ivy / "io.delta_delta-spark_4.2_2.13-4.4.0.jar",
                 maven / "io/delta/delta-spark_4.2_2.13/4.4.0/delta-spark_4.2_2.13-4.4.0.jar"):  # fmt: skip
         jar.parent.mkdir(parents=True)
         jar.touch()
-        assert not fails(doctor.jars(PACKAGE, [ivy, maven], unreachable))
+        assert not fails(machine.jars(PACKAGE, [ivy, maven], unreachable))
         jar.unlink()
 
 
 def test_a_jar_that_was_not_fetched_must_be_at_maven_central(tmp_path: Path) -> None:
-    homes = doctor.jar_homes({"spark.jars.ivy": str(tmp_path)}, tmp_path)
-    assert not fails(doctor.jars(PACKAGE, homes, lambda _: True))
-    check = doctor.jars(PACKAGE, homes, unreachable)
+    homes = machine.jar_homes({"spark.jars.ivy": str(tmp_path)}, tmp_path)
+    assert not fails(machine.jars(PACKAGE, homes, lambda _: True))
+    check = machine.jars(PACKAGE, homes, unreachable)
     assert fails(check)
     assert "Maven Central" in check.advice
 
 
 def test_a_mirror_takes_the_place_of_maven_central(tmp_path: Path) -> None:
     settings = tmp_path / "ivysettings.xml"
-    assert fails(doctor.jars(PACKAGE, [tmp_path], unreachable, mirror=str(settings)))
+    assert fails(machine.jars(PACKAGE, [tmp_path], unreachable, mirror=str(settings)))
     settings.touch()
-    assert not fails(doctor.jars(PACKAGE, [tmp_path], unreachable, mirror=str(settings)))
+    assert not fails(machine.jars(PACKAGE, [tmp_path], unreachable, mirror=str(settings)))
 
 
 def test_an_address_that_nobody_answers_is_not_reached() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
-        assert not doctor.reaches(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        assert not machine.reaches(f"http://127.0.0.1:{silent.getsockname()[1]}/")
 
 
 def test_a_port_in_use_is_reported_by_its_number() -> None:
-    assert not fails(doctor.port(0))
+    assert not fails(machine.port(0))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         number = taken.getsockname()[1]
-        check = doctor.port(number)
+        check = machine.port(number)
     assert fails(check)
     assert check.name == f"Port {number}"
 
@@ -168,15 +168,15 @@ def test_ports_that_the_settings_fix_are_checked(tmp_path: Path) -> None:
 
 
 def test_the_folder_of_the_lake_must_take_a_file_and_is_not_made(tmp_path: Path) -> None:
-    assert not fails(doctor.writable(tmp_path / "to" / "be" / "made"))
+    assert not fails(machine.writable(tmp_path / "to" / "be" / "made"))
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
-    assert fails(doctor.writable(tmp_path / "file" / "lake"))
+    assert fails(machine.writable(tmp_path / "file" / "lake"))
 
 
 def test_a_full_disk_is_reported(tmp_path: Path) -> None:
-    assert not fails(doctor.disk(tmp_path / "lake", least=1))
-    assert fails(doctor.disk(tmp_path / "lake", least=1 << 60))
+    assert not fails(machine.disk(tmp_path / "lake", least=1))
+    assert fails(machine.disk(tmp_path / "lake", least=1 << 60))
 
 
 HOLD = """
@@ -190,12 +190,12 @@ with hold_by_process(Path(sys.argv[1]), ["land"], "maintain"):
 
 
 def test_a_running_job_is_named(tmp_path: Path) -> None:
-    assert doctor.leases(tmp_path).found == "no job is running"
+    assert machine.leases(tmp_path).found == "no job is running"
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        check = doctor.leases(tmp_path)
+        check = machine.leases(tmp_path)
         other.communicate("")
     assert check == Check("Leases", True, f"running: land: process {other.pid} (maintain)")
-    assert doctor.leases(tmp_path).found == "no job is running"
+    assert machine.leases(tmp_path).found == "no job is running"

@@ -73,7 +73,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(root, FRONTIERS, [FRONTIERS.row(frontier=at(6))])
     write(root, EVENTS, [EVENTS.row()])
     (root / "_log").mkdir()
-    (root / "_log" / "log.sqlite").touch()
+    (root / "_log" / "log.sqlite").write_bytes(b"a log")
     return root
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from pipelines import settle
+from pipelines import checkpoint, settle
 from pipelines.app import Application
 from pipelines.lake import Lake
+from pipelines.paths import checkpoints
 from pipelines.silver.tables import DUPLICATES, FEEDBACK, INFERENCES, LABELLED, RECONCILED
 from tests import lakes
 from tests.bench.load import definitions
@@ -26,8 +27,8 @@ class Racing(Application):
 
     def _consumed(self, *, wait: bool) -> bool:
         found = super()._consumed(wait=wait)
-        landed, until = self.landed(), time.monotonic() + 2
-        while self.landed() == landed and time.monotonic() < until:
+        landed, until = checkpoint.landed(checkpoints(self.root)), time.monotonic() + 2
+        while checkpoint.landed(checkpoints(self.root)) == landed and time.monotonic() < until:
             time.sleep(0.01)
         return found
 

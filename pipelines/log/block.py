@@ -57,4 +57,4 @@ def checksum(*row: int | str | bytes) -> int:
 
 
 def unreadable(where: str, found: str) -> StateError:
-    return StateError("log_unreadable", f"{where}: {found}. Restore the file of the log from a backup.")
+    return StateError("log_unreadable", f"{where}: {found}. `hindsight repair` restores what has landed.")

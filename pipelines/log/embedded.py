@@ -32,7 +32,7 @@ _PATIENCE = 60.0
 MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_SCHEMA = f"""
+SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS appends (
   last_offset INTEGER PRIMARY KEY, count INTEGER NOT NULL, clock TEXT NOT NULL, appended_at INTEGER NOT NULL, block BLOB NOT NULL,
@@ -73,7 +73,7 @@ class EmbeddedLog:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
                 if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'clock'").fetchone():
-                    self._db.executescript(_SCHEMA)
+                    self._db.executescript(SCHEMA)
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
@@ -103,7 +103,7 @@ class EmbeddedLog:
             for i, payload in enumerate(payloads):
                 times[i] = max(times[i], floor)
                 if b"frontier" in payload or b"\\u00" in payload:
-                    floor = max(floor, _asserted(payload, now))
+                    floor = max(floor, asserted(payload, now))
             return self._write(payloads, times, "claimed" if claimed else "log", now, max(floor, 0 if claimed else own))
 
     def control(self, *payloads: bytes) -> int:
@@ -146,7 +146,8 @@ class EmbeddedLog:
 
     def end(self) -> int:
         """The offset that the next record will get."""
-        row = self._db.execute("SELECT MAX(last_offset) FROM appends").fetchone()
+        with self._named():
+            row = self._db.execute("SELECT MAX(last_offset) FROM appends").fetchone()
         return 0 if row[0] is None else row[0] + 1
 
     def appended_at(self, offset: int) -> datetime | None:
@@ -192,7 +193,7 @@ class EmbeddedLog:
     @contextmanager
     def _transaction(self) -> Iterator[tuple[int, int]]:
         """The wall clock and the floor, in microseconds, inside one write transaction; threads take turns."""
-        with self._lock:
+        with self._lock, self._named():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield _micros(datetime.now(UTC)), self._clock()[0]
@@ -200,6 +201,16 @@ class EmbeddedLog:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What SQLite says of a damaged file, as an error with a code; that another writes is none of these."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if "locked" in str(error):
+                raise
+            raise unreadable(str(self.path), str(error)) from error
 
     def _clock(self) -> tuple[int, int]:
         """The floor, and whether the last data came in by the log's own clock."""
@@ -218,7 +229,7 @@ class EmbeddedLog:
         return row[0]
 
 
-def _asserted(payload: bytes, now: int) -> int:
+def asserted(payload: bytes, now: int) -> int:
     """The frontier that a record asserts, in microseconds; 0 for any other record, one that will be refused included."""
     decoded = decode(payload)
     event = None if isinstance(decoded, Refused) else decoded[0]

@@ -88,4 +88,4 @@ def _table(log: Path, last: int, body: bytes) -> Any:
 
 
 def _unreadable(log: Path, found: str) -> StateError:
-    return StateError("log_unreadable", f"{log}: {found}. Restore the file from a backup.")
+    return StateError("log_unreadable", f"{log}: {found}. `hindsight repair` restores what has landed.")

@@ -53,7 +53,7 @@ def verify(
     by default three between the first event and the frontier. `definitions`: bodies taken as declared before the log.
     `end_offset`: only records before it count; by default all that have landed. `since`: leaves out cells that start
     earlier, and outcomes of what was served earlier. Raises InputError `as_of_invalid` or `since_invalid`, StateError
-    `log_not_found`, `log_unreadable` or `backfill_unfinished`.
+    `log_not_found`, `log_unreadable`, `table_unreadable` or `backfill_unfinished`.
     """
     started = time.monotonic()
     for at in as_of or ():
@@ -68,7 +68,13 @@ def verify(
             f"yet. Finish it: hindsight run --once --lake {lake}",
         )
     with _database() as db:
-        return _Verification(Path(lake), db, progress or _silent, since).run(as_of, definitions, end_offset, started)
+        try:
+            return _Verification(Path(lake), db, progress or _silent, since).run(as_of, definitions, end_offset, started)
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            found = str(error).splitlines()[0]
+            raise StateError(
+                "table_unreadable", f"{lake}: {found}. `hindsight doctor` says what is damaged, and what mends it."
+            ) from error
 
 
 class _Verification:

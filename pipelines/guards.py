@@ -1,0 +1,92 @@
+"""What a start refuses, since it would lose records or count them twice without a word."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from pipelines import checkpoint
+from pipelines.bronze.tables import EVENTS
+from pipelines.errors import StateError
+from pipelines.gold.tables import STATISTICS
+from pipelines.health.tablelog import replay
+from pipelines.job import Chain
+from pipelines.lake import Lake, data_version
+from pipelines.paths import checkpoints
+
+
+def landed(root: Path) -> int:
+    """So many records of the log have landed: what the landing query committed, or bronze.events holds, if that is more."""
+    found = [0, 0]
+    with suppress(StateError):  # what is damaged says nothing
+        found.append(checkpoint.landed(checkpoints(root)))
+    events = replay(root / EVENTS.folder)
+    if not events.broken:
+        greatest = events.greatest("offset")
+        found.append(0 if greatest is None else int(greatest) + 1)
+    return max(found)
+
+
+def refuse_a_short_log(root: Path, end: int, reached: int) -> None:
+    """Raises StateError `log_short` where more has landed than the log holds, as of an old backup of it."""
+    if end < reached:
+        raise StateError(
+            "log_short",
+            f"{root}: the log holds {end:,} records, but {reached:,} have landed; the offsets between would be given again. "
+            f"Run: hindsight repair --lake {root}",
+        )
+
+
+def refuse_a_lost_checkpoint(lake: Lake, folder: Path, chain: Chain) -> None:
+    """A new checkpoint over tables that its jobs have filled would count everything twice."""
+    if not checkpoint.is_new(folder):
+        return
+    for job in chain:
+        for table in job.writes:
+            for commit in lake.open(table).history():
+                covers = str(commit.get("covers") or commit.get("userMetadata") or "")
+                if f"job={job.name}," in covers:
+                    raise StateError(
+                        "checkpoint_missing" if f"query={folder.name}," in covers else "grouping_changed",
+                        f"{lake.path(table)} holds rows of the job {job.name}, written as ({covers[:120]} …), but "
+                        f"the checkpoint {folder} is new: starting would count everything twice. Run the jobs "
+                        "together as before, or bring the checkpoint back from a backup, or make everything again from the log: "
+                        f"hindsight rebuild --lake {lake.root}",
+                    )
+
+
+def refuse_an_old_backup(lake: Lake, folder: Path, chain: Chain) -> None:
+    """A checkpoint behind its tables would take their marks for its new batches and leave those out; a table behind what
+    was read of it would never be read there.
+    """
+    planned = max(checkpoint.numbered(folder / "offsets"), default=None)
+    mark = checkpoint.generation(folder)
+    for table in [table for job in chain for table in job.writes] if planned is not None else []:
+        written = lake.open(table).transaction_version(f"{mark}:{folder.name}:{table.name}")
+        if written is not None and written > planned:
+            raise StateError(
+                "checkpoint_behind",
+                f"{lake.path(table)} holds batch {written} of {folder.name}, but its checkpoint knows none after {planned}: the "
+                f"batches that come would be taken for those that are there. Run: hindsight rebuild --lake {lake.root}",
+            )
+        if written is None and table is chain[0].writes[0] and table is not STATISTICS and data_version(lake.path(table)) > 0:
+            raise StateError(
+                "generation_changed",
+                f"{lake.path(table)} was written under another generation of {folder} than that names: what was written before "
+                f"would be written again. Run: hindsight repair --lake {lake.root}",
+            )
+    progress = checkpoint.committed(folder)
+    for table in chain[0].inputs if progress is not None else []:
+        opened = lake.open(table)
+        for offset in progress.offsets if progress is not None else ():
+            if offset and offset.get("reservoirId") == opened.metadata().id and _from(offset) > opened.version() + 1:
+                raise StateError(
+                    "table_behind",
+                    f"{lake.path(table)} ends with version {opened.version()}, but {folder.name} has read more: what is appended "
+                    f"next would not be read. Run: hindsight rebuild --lake {lake.root}",
+                )
+
+
+def _from(offset: dict[str, object]) -> int:
+    """The version that a query reads next."""
+    return int(str(offset["reservoirVersion"]))

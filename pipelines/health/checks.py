@@ -1,0 +1,115 @@
+"""What a lake holds, part by part: whether it is what was written, and whether the parts fit together."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from pipelines import checkpoint
+from pipelines.bronze.tables import TABLES as BRONZE
+from pipelines.check import Check
+from pipelines.contract import Table
+from pipelines.gold.tables import TABLES as GOLD
+from pipelines.guards import landed
+from pipelines.health.marks import Query, mismatches, unread
+from pipelines.health.queries import problems
+from pipelines.health.tablelog import TableLog, replay
+from pipelines.lake import stands
+from pipelines.log.mend import told
+from pipelines.log.sound import Found, inspect, opened
+from pipelines.paths import chains_of, checkpoints, log_path, swap_of
+from pipelines.silver.tables import TABLES as SILVER
+
+TABLES = (*BRONZE, *SILVER, *GOLD)
+REPAIR = "Run `hindsight repair`: it restores this without processing anything again."
+REBUILD = "Run `hindsight rebuild`: it makes all tables and checkpoints again from the log, which must be whole."
+SHOWN = 3
+
+
+def checks(root: Path, *, quick: bool = False) -> list[Check]:
+    """Every part of a lake; none where there is no lake. It may be at work meanwhile."""
+    there = [table for table in TABLES if (root / table.folder).exists()]
+    if not (log_path(root).exists() or there):
+        return []
+    if swap_of(root).exists():
+        found = "a rebuild ended while it put its tables in place"
+        return [Check("Rebuild", False, found, "Run `hindsight rebuild`: it finishes that.", "rebuild_unfinished")]
+    reached = landed(root)
+    queries = [Query.of(folder, chain) for folder, chain in chains_of(checkpoints(root).glob("*"))]
+    log = log_of(root)
+    logs = {table.name: replay(root / table.folder) for table in TABLES}
+    return [
+        _log(root, log, reached),
+        *(_table(root, table, logs[table.name], quick=quick) for table in TABLES if there),
+        *(_query(query, quick=quick) for query in queries),
+        _marks(queries, logs),
+        Check("Not yet read", True, unread(log.end - reached, queries, logs) or "nothing"),
+    ]
+
+
+def log_of(root: Path) -> Found:
+    """What of the log is whole."""
+    path = log_path(root)
+    if not path.is_file() or not path.stat().st_size:
+        return Found(disorder="the file is empty" if path.is_file() else "the file is missing")
+    try:
+        with closing(opened(path)) as db:
+            db.execute("BEGIN")
+            return inspect(db)
+    except sqlite3.DatabaseError as error:
+        return Found(disorder=str(error))
+
+
+def _log(root: Path, found: Found, reached: int) -> Check:
+    if found.well(reached):
+        return Check("Log", True, f"{found.end:,} records in {len(found.whole):,} appends, all whole")
+    damaged = found.damaged(reached)
+    told_of = [found.disorder] if found.disorder else []
+    told_of += [f"{told(damaged)} damaged or missing"] if damaged else []
+    told_of += [f"{len(found.spoilt)} rows are not what was written"] if found.spoilt else []
+    told_of += [] if found.clock or found.disorder else ["the clock is not what was written"]
+    code = "log_damaged"
+    if not log_path(root).is_file() or not log_path(root).stat().st_size:
+        code = "log_missing"
+    elif not (found.disorder or found.spoilt) and found.end < reached:
+        code = "log_short"
+    return Check("Log", False, "; ".join(told_of), REPAIR, code)
+
+
+def _table(root: Path, table: Table, log: TableLog, *, quick: bool) -> Check:
+    name = f"Table {table.name}"
+    if not stands(root / table.folder) and not log.broken:
+        return Check(name, True, "not made yet")
+    bad = log.bad_files(quick=quick)
+    if log.broken or bad:
+        found = "; ".join([*log.broken[:SHOWN], *bad[:SHOWN]]) + _more(len(log.broken) + len(bad) - SHOWN)
+        return Check(name, False, found, REBUILD, "table_log_damaged" if log.broken else "data_file_damaged")
+    if log.spoilt:
+        found = ", ".join(file.name for file in log.spoilt[:SHOWN]) + _more(len(log.spoilt) - SHOWN)
+        return Check(name, False, f"{found}: not what the commits say", REPAIR, "table_checksum_wrong")
+    return Check(name, True, f"{log.version + 1:,} commits, {len(log.live):,} files, {log.rows:,} rows")
+
+
+def _query(query: Query, *, quick: bool) -> Check:
+    name = f"Checkpoint {query.folder.name}"
+    found = problems(query.folder, query.chain, quick=quick)
+    if found:
+        told_of = "; ".join(found[:SHOWN]) + _more(len(found) - SHOWN)
+        only_generation = all(problem.startswith("generation") for problem in found)
+        return Check(name, False, told_of, REPAIR if only_generation else REBUILD, "checkpoint_damaged")
+    done = checkpoint.committed(query.folder)
+    return Check(name, True, "no batch yet" if done is None else f"batch {done.batch} is committed")
+
+
+def _marks(queries: list[Query], logs: dict[str, TableLog]) -> Check:
+    found = list(mismatches(queries, logs))
+    if not found:
+        return Check("Marks", True, "tables and checkpoints agree on the batches that are done")
+    told_of = "; ".join(text for _, text in found[:SHOWN]) + _more(len(found) - SHOWN)
+    code = found[0][0]
+    return Check("Marks", False, told_of, REPAIR if {c for c, _ in found} == {"generation_changed"} else REBUILD, code)
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""

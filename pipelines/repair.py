@@ -1,0 +1,125 @@
+"""What is damaged and can be had again without processing anything: the log from bronze.events, and what tables do without.
+
+Safe to run again after a crash at any point: each step is one transaction or one file, and finds by itself what is left to do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines import checkpoint, checksum, files, leases
+from pipelines.bronze.tables import EVENTS
+from pipelines.check import Check
+from pipelines.errors import StateError
+from pipelines.guards import landed
+from pipelines.health.checks import TABLES, checks
+from pipelines.health.marks import generations
+from pipelines.health.tablelog import replay
+from pipelines.jobs import NAMES
+from pipelines.log.mend import mend
+from pipelines.paths import checkpoints, log_path, refuse_half_rebuilt
+
+LEFTOVERS = ("_log", "_jobs", "_checkpoints", "bronze", "silver", "gold")
+"""Folders in which a file under a scratch name is what a crash left."""
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """`done`: what was mended, or would be. `left`: what is still wrong, with what to do; empty of a dry run."""
+
+    done: tuple[str, ...]
+    left: tuple[Check, ...]
+
+
+def repair(root: Path, *, dry_run: bool = False) -> Repaired:
+    """Mend what can be mended in place.
+
+    Holds the leases of all jobs. Raises StateError `no_lake`, `lease_held`, `rebuild_unfinished`, and `log_lost`, where records are
+    gone from the log and from bronze.events; nothing is changed then.
+    """
+    if not log_path(root).exists() and not (root / EVENTS.folder).exists():
+        raise StateError("no_lake", f"{root}: there is no lake here. --lake names another.")
+    with leases.hold_by_process(root, [*NAMES, "maintain"], "repair"):
+        refuse_half_rebuilt(root)
+        done = mend(log_path(root), Landed(root), landed(root), dry_run=dry_run)
+        done += _tables(root, dry_run=dry_run)
+        done += _generations(root, dry_run=dry_run)
+        done += _leftovers(root, dry_run=dry_run)
+        left = [] if dry_run else [check for check in checks(root) if not check.ok]
+    return Repaired(tuple(done), tuple(left))
+
+
+class Landed:
+    """Rows of bronze.events, of files that are what was written."""
+
+    def __init__(self, root: Path) -> None:
+        self._log = replay(root / EVENTS.folder)
+        self._readable: dict[Path, bool] = {}
+
+    def __call__(self, start: int, end: int) -> pa.Table:
+        """The rows at offsets [start, end) that can be had."""
+        holding = [
+            str(file)
+            for file, low, high in self._log.spans("offset")
+            if (low is None or low < end) and (high is None or high >= start) and self._whole(file)
+        ]
+        if not holding:
+            return EVENTS.arrow.empty_table()
+        offset = pc.field("offset")
+        return files.read_files(holding, EVENTS, (offset >= start) & (offset < end))
+
+    def _whole(self, file: Path) -> bool:
+        if file not in self._readable:
+            self._readable[file] = file.is_file() and files.readable(file)
+        return self._readable[file]
+
+
+def _tables(root: Path, *, dry_run: bool) -> Iterator[str]:
+    """Checksums and checkpoints of table logs that are wrong go; the commits say all that they say."""
+    for table in TABLES:
+        log = replay(root / table.folder)
+        for file in log.spoilt if not log.broken else ():
+            if not dry_run:
+                file.unlink()
+            yield f"{table.name}: {file.name} removed, which was not what the commits say"
+        if log.spoilt and not log.broken and not dry_run:
+            checksum.write(log.path, log.version)
+
+
+def _generations(root: Path, *, dry_run: bool) -> Iterator[str]:
+    """The id of a checkpoint, from the marks that it left in its tables."""
+    logs = {table.name: replay(root / table.folder) for table in TABLES}
+    for folder in sorted(checkpoints(root).glob("*")):
+        known = generations(folder.name, logs)
+        if len(known) != 1 or checkpoint.is_new(folder):
+            continue
+        file, (generation,) = folder / "generation", known
+        if not file.exists() or file.read_bytes() != generation.encode():
+            if not dry_run:
+                scratch = folder / ".generation.tmp"
+                scratch.write_text(generation)
+                scratch.replace(file)
+            yield f"checkpoint {folder.name}: its generation written again, from the marks in its tables"
+
+
+def _leftovers(root: Path, *, dry_run: bool) -> Iterator[str]:
+    """What crashes left: scratch files, and folders of tables that were never made."""
+    scratch = re.compile(r".*\.tmp|log\.new(-wal|-shm)?")
+    found = [file for name in LEFTOVERS for file in (root / name).rglob("*") if scratch.fullmatch(file.name) and file.is_file()]
+    for file in found:
+        if not dry_run:
+            file.unlink()
+        yield f"{file.relative_to(root)}: left by a crash, removed"
+    for table in TABLES:
+        folder = root / table.folder
+        if folder.is_dir() and not any(file.is_file() and file not in found for file in folder.rglob("*")):
+            if not dry_run:
+                rmtree(folder)
+            yield f"{folder.relative_to(root)}: a table that was never made, removed"
