@@ -215,7 +215,7 @@ class Application:
             )
         return (
             self.spark.readStream.format("delta")
-            .option("maxFilesPerTrigger", str(self.settings.run.files_per_trigger))
+            .option("maxBytesPerTrigger", str(self.settings.run.bytes_per_trigger))
             .load(str(self.lake.path(table)))
         )
 

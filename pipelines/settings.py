@@ -107,7 +107,9 @@ class Run:
             "the rest",
         ),
     ]
-    files_per_trigger: Annotated[int, Setting(4, COUNT, "the most files of a table that one micro-batch takes")]
+    bytes_per_trigger: Annotated[
+        int, Setting("16 MB", SIZE, "about how much of a table one micro-batch takes, in whole files: what bounds its memory")
+    ]
     status_every: Annotated[timedelta, Setting("1 second", PERIOD, "how often the live view is drawn")]
 
 

@@ -34,7 +34,7 @@ extra = {{"spark.driver.extraJavaOptions" = "{java}"}}
 [run]
 reconcile_every = "1 second"
 join_horizon = "10 minutes"
-files_per_trigger = {files}
+bytes_per_trigger = "{taken}"
 """
 
 
@@ -46,10 +46,10 @@ class Place:
     conf: Path
 
     @classmethod
-    def made(cls, folder: Path, *, batch_records: int, committer: str = "arrow", files: int = 4) -> Place:
+    def made(cls, folder: Path, *, batch_records: int, committer: str = "arrow", taken: str = "30 KB") -> Place:
         place = cls(folder / "lake", folder / "conf")
         (place.conf / "models").mkdir(parents=True)
-        chosen = {"batch_records": batch_records, "committer": committer, "files": files, "java": SHORT_LIVED}
+        chosen = {"batch_records": batch_records, "committer": committer, "taken": taken, "java": SHORT_LIVED}
         (place.conf / "settings.toml").write_text(SETTINGS.format(**chosen))
         return place
 

@@ -76,7 +76,7 @@ def run(seed: int, size: int, folder: Path, spark: SparkSession) -> Figures:
     truth = late(seed, PER_LIFE * (size + 1))
     lives = parts(truth.records, size + 1)
     batch = max(10, len(lives[0]) // 3)
-    place = Place.made(folder, batch_records=batch, committer="spark", files=100)
+    place = Place.made(folder, batch_records=batch, committer="spark", taken="16 MB")
     attempts, orphans = Attempts(place), 0
     for number, piece in enumerate(lives[:-1]):
         place.append(piece, most=max(1, batch // 3))
