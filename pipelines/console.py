@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console, Group
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
 WIDTH = 132
@@ -27,7 +29,15 @@ def answer(asked: Namespace, value: Any, shown: Callable[[], Any]) -> None:
         found = shown()
         for part in found.renderables if isinstance(found, Group) else [found]:
             # a line is one line, however narrow the terminal: what can be copied stays whole
-            out.print(part, soft_wrap=isinstance(part, str | Text))
+            wide_enough(part).print(part, soft_wrap=isinstance(part, str | Text))
+
+
+def wide_enough(part: Any) -> Console:
+    """Where a part is printed so that no number of a table is cut off: a narrow terminal wraps its lines instead."""
+    if not isinstance(part, Table):
+        return out
+    needed = Measurement.get(out, out.options.update(max_width=WIDTH), part).maximum
+    return out if needed <= out.width else Console(width=needed)
 
 
 def bar() -> Progress:

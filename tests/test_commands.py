@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 from deltalake import write_deltalake
 from rich.console import Console
+from rich.table import Table as Shown
 
-from pipelines import questions, session
+from pipelines import console, questions, session
 from pipelines.arguments import instant
 from pipelines.bronze.tables import EVENTS
 from pipelines.cli import main, parser
@@ -230,3 +231,15 @@ def test_an_answer_is_a_table_per_label_with_the_metrics_that_it_has() -> None:
     assert ("error_rate" in late, "auc" in late) == (False, True)
     (only,) = shown(["auc"])
     assert "m · late" in only
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_narrow_terminal_cuts_no_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    monkeypatch.setattr(console, "out", Console(width=columns))
+    table = Shown(*(f"column {number}" for number in range(8)))
+    table.add_row(*(str(10**8 + number) for number in range(8)))
+    console.answer(argparse.Namespace(json=False), None, lambda: table)
+    printed = capsys.readouterr().out
+    assert all(str(10**8 + number) in printed for number in range(8))
