@@ -66,7 +66,7 @@ class Application:
         self._stack.enter_context(leases.hold_by_jvm(self.spark, self.root, names, "run"))
         try:
             refuse_half_rebuilt(self.root)
-            guards.refuse_a_short_log(self.root, self.log.end(), checkpoint.landed(checkpoints(self.root)))
+            guards.refuse_a_short_log(self.root, self.log.end(), self._landed())
             self.lake.create(*TABLES)
             for group in self.groups:
                 guards.refuse_a_lost_checkpoint(self.lake, group.checkpoint, group.jobs)
@@ -102,7 +102,7 @@ class Application:
                 self._drain(progress)
                 return self._consumed(wait=False)
 
-            self._settle(checkpoint.landed(checkpoints(self.root)), hand_over)
+            self._settle(self._landed(), hand_over)
 
     def check(self) -> None:
         """Raise what has gone wrong in a query or in reconcile: StateError `job_failed`."""
@@ -134,6 +134,9 @@ class Application:
 
     def _lands(self) -> bool:
         return any(None in group.sources for group in self.groups)
+
+    def _landed(self) -> int:
+        return checkpoint.landed(checkpoints(self.root))
 
     def _drain(self, progress: Callable[[], None]) -> None:
         for group in self.groups:
@@ -198,7 +201,7 @@ class Application:
                 if time.monotonic() - ticked >= self.settings.run.frontier_every.total_seconds():
                     self.log.tick()
                     ticked = time.monotonic()
-                landed = checkpoint.landed(checkpoints(self.root))
+                landed = self._landed()
                 if self._consumed(wait=True):
                     self._settle(landed, lambda: self._consumed(wait=True))
                 maintain(self.root, TABLES, self.settings.maintain, vacuum=False)
