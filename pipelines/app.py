@@ -76,7 +76,7 @@ class Application:
             refuse_half_rebuilt(self.root)
             if not {*names} >= {*NAMES}:
                 refuse_half_filled(self.root)
-            guards.refuse_a_short_log(self.root, self.log.end(), checkpoint.landed(checkpoints(self.root)))
+            guards.refuse_a_short_log(self.root, self.log.end(), self._landed())
             self.lake.create(*TABLES)
             for group in self.groups:
                 guards.refuse_a_lost_checkpoint(self.lake, group.checkpoint, group.jobs)
@@ -114,12 +114,12 @@ class Application:
                 self._drain(progress)
                 return self._consumed(wait=False)
 
-            self._settle(checkpoint.landed(checkpoints(self.root)), hand_over)
+            self._settle(self._landed(), hand_over)
 
     def drain_whole(self, progress: Callable[[], None] = lambda: None) -> int:
         """Process until whatever has landed has gone all the way; the log offset after it."""
         self.drain(progress)
-        while not self.settled(end := checkpoint.landed(checkpoints(self.root))):
+        while not self.settled(end := self._landed()):
             self.drain(progress)
         return end
 
@@ -163,6 +163,9 @@ class Application:
         if unfinished:
             self._drain(progress)
             backfill.finish(self.root)
+
+    def _landed(self) -> int:
+        return checkpoint.landed(checkpoints(self.root))
 
     def _drain(self, progress: Callable[[], None]) -> None:
         for group in self.groups:
@@ -227,7 +230,7 @@ class Application:
                 if time.monotonic() - ticked >= self.settings.run.frontier_every.total_seconds():
                     self.log.tick()
                     ticked = time.monotonic()
-                landed = checkpoint.landed(checkpoints(self.root))
+                landed = self._landed()
                 if self._consumed(wait=True):
                     self._settle(landed, lambda: self._consumed(wait=True))
                 maintain(self.root, TABLES, self.settings.maintain, vacuum=False)

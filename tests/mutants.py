@@ -133,7 +133,7 @@ MUTANTS = (
         "what was not consumed is settled",
         "app.py",
         "self._settle(landed, lambda",
-        "self._settle(checkpoint.landed(checkpoints(self.root)), lambda",
+        "self._settle(self._landed(), lambda",
         "tests/test_running.py::test_what_the_join_still_has_before_it_is_not_handed_over_to_it",
     ),
     Mutant(
