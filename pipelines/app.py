@@ -66,11 +66,11 @@ class Application:
         self._stack.enter_context(leases.hold_by_jvm(self.spark, self.root, names, "run"))
         try:
             refuse_half_rebuilt(self.root)
-            guards.refuse_a_short_log(self.root, self.log.end(), self._landed())
             self.lake.create(*TABLES)
             for group in self.groups:
                 guards.refuse_a_lost_checkpoint(self.lake, group.checkpoint, group.jobs)
                 guards.refuse_an_old_backup(self.lake, group.checkpoint, group.jobs)
+            guards.refuse_a_short_log(self.root, self.log.end(), self._landed())
             declare(self.log, self.lake, self._definitions)
         except BaseException:
             self._stack.close()
