@@ -76,11 +76,11 @@ class Application:
             refuse_half_rebuilt(self.root)
             if not {*names} >= {*NAMES}:
                 refuse_half_filled(self.root)
-            guards.refuse_a_short_log(self.root, self.log.end(), self._landed())
             self.lake.create(*TABLES)
             for group in self.groups:
                 guards.refuse_a_lost_checkpoint(self.lake, group.checkpoint, group.jobs)
                 guards.refuse_an_old_backup(self.lake, group.checkpoint, group.jobs)
+            guards.refuse_a_short_log(self.root, self.log.end(), self._landed())
             declare(self.log, self.lake, self._definitions)
         except BaseException:
             self._stack.close()

@@ -84,6 +84,11 @@ def test_a_batch_that_spark_did_not_commit_is_done_again_without_a_trace(
     before = lakes.count(root)
     for folder in checkpoints(root).iterdir():
         forget_last(folder, batches)
+    if batches > 1:  # as of an old backup: what would be planned now need not be what was
+        with pytest.raises(StateError) as refused, Application(lakes.settings_for(root), spark):
+            pass
+        assert refused.value.code == "checkpoint_behind"
+        return
     lakes.run(lakes.settings_for(root), spark, [[]])
     assert lakes.count(root) == before
     lakes.proven(root)
