@@ -35,7 +35,8 @@ def todo(role: str, needed: str, candidates: Sequence[Profile]) -> str:
 
 def misfits(profile: Profile) -> str:
     """Which cells are not what the column is: 1 of 4,390 values is no time: 'not a date'. Empty where all are."""
-    return _told(profile.kind, profile.misfits, profile.filled) if profile.misfits else ""
+    kind = "time" if profile.is_time else profile.kind
+    return _told(kind, profile.misfits, profile.filled) if profile.misfits else ""
 
 
 def doubt(profile: Profile) -> str:

@@ -453,3 +453,28 @@ def test_a_time_of_a_format_that_a_few_cells_do_not_have(tmp_path: Path, conf: P
     text = draft.mapping.read_text()
     assert 'served_at = {column = "scored_at", format = "%d.%m.%Y %H:%M"}' in text
     assert "# 1 of 100 values is no time: 'gestern'; such records are quarantined." in text
+
+
+def test_an_import_says_that_the_model_has_no_label_yet(
+    tmp_path: Path, conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "open").mkdir()
+    rows = [f"a{i},{(T0 + timedelta(hours=i)).isoformat()},{i / 10}" for i in range(9)]
+    for name, file, lacks in (
+        ("open", csv(tmp_path / "open", "id,ts,score", rows), True),
+        ("churn", churn(tmp_path), False),
+    ):
+        model, mapping = init(name, file, conf)
+        given = [
+            str(file),
+            "--mapping",
+            str(mapping),
+            "--claimed",
+            "--conf",
+            str(conf),
+            "--lake",
+            str(tmp_path / "lake"),
+        ]
+        capsys.readouterr()
+        assert main(["import", *given]) == 0
+        assert (f"{model}: the model has no label yet" in capsys.readouterr().err) == lacks
