@@ -121,6 +121,8 @@ def maintain(asked: Namespace) -> int:
 
 def import_(asked: Namespace) -> int:
     from pipelines.importing import import_files
+    from pipelines.mapping import load_mapping
+    from pipelines.models import without_label
     from pipelines.producer import declared_log
     from pipelines.reading import format_of
 
@@ -152,6 +154,13 @@ def import_(asked: Namespace) -> int:
             )
     finally:
         log.close()
+    if asked.mapping:
+        for path in without_label(settings.models_path, load_mapping(asked.mapping).models):
+            told.print(
+                f"{path}: the model has no label yet, so nothing judges these records; complete the lines with TODO",
+                soft_wrap=True,
+                markup=False,
+            )
     answer(asked, json.loads(json.dumps(asdict(report), default=str)), lambda: view.imported(report))
     return 0
 

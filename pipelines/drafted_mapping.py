@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.drafted import identifier, todo, toml
+from pipelines.drafted import doubt, identifier, misfits, todo, toml
 from pipelines.guessing import Guess
 from pipelines.profiling import Profile, Sample
 
@@ -34,6 +34,7 @@ def draft_mapping(name: str, path: Path, seen: Sample, guess: Guess) -> str:
     out += [f"# Words that stand for nothing, in every column.\nnull = {toml(words)}"] if words else []
     out += [f"delimiter = {toml(seen.delimiter)}"] if seen.delimiter != "," else []
     out += ["# Numbers have a decimal comma.", 'decimal = ","'] if seen.comma else []
+    out += [f"# TODO {unsure(profile)}." for profile in seen.profiles.values() if is_unsure(guess, profile)]
     out += _inference(name, guess) if guess.infers else []
     out += _feedback(guess) if guess.judges else _no_feedback(guess)
     if guess.left:
@@ -43,6 +44,21 @@ def draft_mapping(name: str, path: Path, seen: Sample, guess: Guess) -> str:
         ]
         out += ['# (to keep some as features: a table [inference.features], with lines such as age = "age").']
     return "\n".join(out) + "\n"
+
+
+def dirt(guess: Guess, profile: Profile) -> str:
+    """The cells of a column that do not fit, and what becomes of them; empty where there are none."""
+    told = misfits(profile) if guess.kind_matters(profile) else ""
+    return f"{told}; such records are quarantined" if told and guess.quarantines(profile) else told
+
+
+def is_unsure(guess: Guess, profile: Profile) -> bool:
+    return profile.doubt is not None and guess.kind_matters(profile)
+
+
+def unsure(profile: Profile) -> str:
+    """What is not known of a column of which most cells, though not nearly all, are of one kind."""
+    return f"kind of {toml(profile.name)}: {doubt(profile)}; correct the file, or say here what the column is"
 
 
 def _inference(name: str, guess: Guess) -> list[str]:
@@ -55,7 +71,8 @@ def _inference(name: str, guess: Guess) -> list[str]:
     out += _prediction(guess)
     for table, profiles in (("segments", guess.segments), ("measures", guess.measures)):
         out += ["", f"[inference.{table}]"] if profiles else []
-        out += [f"{identifier(profile.name)} = {toml(profile.name)}" for profile in profiles]
+        for profile in profiles:
+            out += [*_dirt(guess, profile), f"{identifier(profile.name)} = {toml(profile.name)}"]
     return out
 
 
@@ -109,7 +126,13 @@ def _field(guess: Guess, role: str, reading: str | None = None, name: str | None
     profile = guess.columns.get(role)
     if profile is None:
         return []
-    return [f"# {toml(profile.name)}: {guess.why[role]}.", f"{name or role} = {_source(profile, reading)}"]
+    why = f"# {toml(profile.name)}: {guess.why[role]}."
+    return [why, *_dirt(guess, profile), f"{name or role} = {_source(profile, reading)}"]
+
+
+def _dirt(guess: Guess, profile: Profile) -> list[str]:
+    told = dirt(guess, profile)
+    return [f"# {told}."] if told else []
 
 
 def _source(profile: Profile, reading: str | None = None) -> str:

@@ -52,6 +52,15 @@ class Guess:
         said = "served_at" in self.columns and bool({"prediction", "score"} & set(self.columns))
         return said or not {"label", "given_at", "request_id"} <= set(self.columns)
 
+    def kind_matters(self, profile: Profile) -> bool:
+        """Whether it makes a difference what the column holds: ids and names are texts in any case."""
+        return all(self.columns.get(role) is not profile for role in ("request_id", "version", "rater"))
+
+    def quarantines(self, profile: Profile) -> bool:
+        """Whether refine refuses what does not fit into the column: a number or a time that an event needs."""
+        needed = [self.columns.get(role) for role in ("served_at", "given_at", "score", "label")]
+        return profile.kind != "text" and any(profile is one for one in [*needed, *self.measures])
+
     def free(self, profiles: Sequence[Profile]) -> list[Profile]:
         return [profile for profile in profiles if profile not in self.columns.values()]
 
@@ -143,7 +152,7 @@ def _miss(guess: Guess, profiles: Sequence[Profile]) -> None:
     for role in unused:
         guess.columns.pop(role, None)
     free = guess.free(profiles)
-    times = [p for p in free if p.is_time or p.is_dated]
+    times = [p for p in free if p.is_time or p.is_dated or (p.doubt and p.doubt[0] == "time")]
     flat = [p for p in free if _is_flat(p) and not p.is_dated and not speaks_of_any(p.name, MEASURES)]
     few = [p for p in flat if p.kind == "number" or 1 < len(p.values) <= _MOST_CLASSES]
     if guess.infers and "served_at" not in guess.columns:

@@ -63,6 +63,12 @@ class Mapping:
             found.update({field.column: None for field in [*fields, *section.received] if field.column})
         return list(found)
 
+    @property
+    def models(self) -> set[str]:
+        """The models that it names itself, instead of a column."""
+        named = (section.fields.get("model") for section in self.sections)
+        return {field.value for field in named if field and isinstance(field.value, str)}
+
     def events(self, row: Row) -> list[tuple[bytes, datetime | None]]:
         """The events of a row, and when each was received; feedback only where there is a value.
 

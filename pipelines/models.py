@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,7 @@ def load_models(directory: Path) -> list[Definition]:
     """The definitions of every model file in a folder, by file name. Raises ConfigError as `load_model` does."""
     if not directory.is_dir():
         raise ConfigError("file_missing", f"{directory}: no such folder; expected the folder of the model files")
-    files = sorted(path for path in directory.glob("*.toml") if not path.name.endswith(MAPPING))
-    loaded = {path: load_model(path) for path in files}
+    loaded = {path: load_model(path) for path in _files(directory)}
     names = Counter(definitions[0].model for definitions in loaded.values())
     problems = Problems(str(directory))
     for name, count in names.items():
@@ -34,6 +34,17 @@ def load_models(directory: Path) -> list[Definition]:
             problems.add("model_twice", f'model "{name}" is declared in {where}; expected one file per model')
     problems.close(ConfigError)
     return [definition for definitions in loaded.values() for definition in definitions]
+
+
+def without_label(directory: Path, models: Collection[str]) -> list[Path]:
+    """Of the files of these models, those that declare no label yet, and say so with a TODO."""
+    marked = [path for path in _files(directory) if "# TODO" in path.read_text(encoding="utf-8")]
+    loaded = {path: load_model(path) for path in marked}
+    return [path for path, found in loaded.items() if found[0].model in models and len(found) == 1]
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob("*.toml") if not path.name.endswith(MAPPING))
 
 
 def load_model(path: Path) -> list[Definition]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.drafted import toml
-from pipelines.drafted_mapping import NEEDED, draft_mapping
+from pipelines.drafted_mapping import NEEDED, dirt, draft_mapping, is_unsure, unsure
 from pipelines.drafted_model import draft_model
 from pipelines.errors import InputError
 from pipelines.guessing import Guess, guess_columns
@@ -57,14 +57,15 @@ def init_model(name: str, file: Path, conf: Path) -> Draft:
     model.parent.mkdir(parents=True, exist_ok=True)
     model.write_text(draft_model(name, seen, guess), encoding="utf-8")
     mapping.write_text(draft_mapping(name, mapping, seen, guess), encoding="utf-8")
-    missing = tuple(_missing(guess))
+    missing = tuple(_missing(seen, guess))
     return Draft(model, mapping, tuple(_became(seen, guess)), missing, tuple(_notes(seen, guess)))
 
 
-def _missing(guess: Guess) -> Iterator[str]:
+def _missing(seen: Sample, guess: Guess) -> Iterator[str]:
     for role, candidates in guess.missing.items():
         named = ", ".join(toml(profile.name) for profile in candidates[:8])
         yield f"{role}: {NEEDED[role]}" + (f"; it could be {named}" if named else "")
+    yield from (unsure(profile) for profile in seen.profiles.values() if is_unsure(guess, profile))
 
 
 def _became(seen: Sample, guess: Guess) -> Iterator[Became]:
@@ -85,6 +86,8 @@ def _notes(seen: Sample, guess: Guess) -> Iterator[str]:
     """What may be wrong, although it was taken."""
     for profile in seen.profiles.values():
         name = toml(profile.name)
+        if told := dirt(guess, profile):
+            yield f"{name}: {told}"
         if profile.format:
             yield f"{name}: its times are not RFC 3339, but format = {toml(profile.format)} in the mapping reads them"
         if len(profile.formats) > 1:

@@ -14,16 +14,14 @@ import msgspec
 
 from pipelines.cells import number, pointed
 from pipelines.errors import InputError
+from pipelines.kinds import kind_of_cells
 from pipelines.moments import EPOCHS, instant
 from pipelines.reading import Row, columns, format_of, lines, rows
 
 SAMPLE = 50_000
 """Rows that are looked at."""
-_EMPTY_WORDS = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None", "NaT")
-_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)
+_EMPTY_WORDS = ("NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "NaT")
 _DATED = re.compile(r"[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}")
-_DATES = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d %b %Y", "%b %d, %Y")
-_TIMES = (" %H:%M:%S", " %H:%M", "", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p", ", %H:%M:%S", ", %H:%M")
 _SINCE, _UNTIL = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -33,7 +31,8 @@ class Profile:
 
     `values`: how often each occurs; `epoch`: the unit, where its numbers look like counted times; `formats`: in which
     its texts are times, where those are no ISO 8601; `naive`: times without an offset; `null`: words for nothing;
-    `comma`: its numbers have a decimal comma.
+    `comma`: its numbers have a decimal comma; `misfits`: the few cells that are not of the kind, and no `values`;
+    `doubt`: the kind that most cells are of, though not nearly all, and those that are not.
     """
 
     name: str
@@ -46,6 +45,8 @@ class Profile:
     rows: int
     formats: tuple[str, ...]
     comma: bool
+    misfits: Counter[str]
+    doubt: tuple[str, Counter[str]] | None
 
     @property
     def always(self) -> bool:
@@ -65,7 +66,7 @@ class Profile:
 
     @property
     def unique(self) -> bool:
-        return self.filled == len(self.values) > 1
+        return self.filled == len(self.values) + len(self.misfits) > 1
 
     @property
     def is_time(self) -> bool:
@@ -123,16 +124,17 @@ def _document(line: bytes) -> Row | None:
         return None
 
 
-def _profile(name: str, cells: list[Any], comma: bool) -> Profile:
-    present = [cell for cell in cells if cell is not None and cell != ""]
+def _profile(name: str, column: list[Any], comma: bool) -> Profile:
+    present = [cell for cell in column if cell is not None and cell != ""]
     words = {cell for cell in present if isinstance(cell, str) and cell in _EMPTY_WORDS}
     rest = [cell for cell in present if not (isinstance(cell, str) and cell in words)]
-    kind, formats = _kinds(rest, comma)
-    if words and kind not in ("number", "time"):
+    taken = kind_of_cells(rest, comma)
+    if words and taken.name not in ("number", "time"):
         words, rest = set(), present
-        kind, formats = _kinds(present, comma)
-    values = Counter(_value(cell, kind) for cell in rest) if kind not in ("empty", "other") else Counter()
-    zoneless = any(instant(cell) is None for cell in rest if not isinstance(cell, int | float))
+        taken = kind_of_cells(rest, comma)
+    kind, cells = taken.name, taken.fitting
+    values = Counter(_value(cell, kind) for cell in cells) if kind not in ("empty", "other") else Counter()
+    zoneless = any(instant(cell) is None for cell in cells if not isinstance(cell, int | float))
     return Profile(
         name,
         kind,
@@ -141,41 +143,12 @@ def _profile(name: str, cells: list[Any], comma: bool) -> Profile:
         _epoch(list(values)) if kind == "number" else None,
         kind == "time" and zoneless,
         tuple(sorted(words)),
-        len(cells),
-        formats,
-        kind == "number" and any(pointed(cell) != cell for cell in rest),
+        len(column),
+        taken.formats,
+        kind == "number" and any(pointed(cell) != cell for cell in cells),
+        Counter(map(str, taken.misfits)),
+        (taken.doubt.name, Counter(map(str, taken.doubt.misfits))) if taken.doubt else None,
     )
-
-
-def _kinds(cells: list[Any], comma: bool) -> tuple[str, tuple[str, ...]]:
-    """What the cells are in common, and where they are times as texts, in which formats."""
-    kinds = {_kind(cell) for cell in cells}
-    if len(kinds) == 1 and kinds != {"text"}:
-        return kinds.pop(), ()
-    if not kinds or not kinds <= {"number", "text"}:
-        return "other" if kinds else "empty", ()
-    if comma and {_kind(pointed(cell)) for cell in cells} == {"number"}:
-        return "number", ()
-    formats = _formats(set(cells))
-    return "time" if formats else "text", formats
-
-
-def _formats(cells: set[Any]) -> tuple[str, ...]:
-    """The formats in which all cells are times; two where the day could be the month."""
-    return tuple(
-        date + time
-        for date in _DATES
-        for time in _TIMES
-        if all(isinstance(cell, str) and instant(cell, UTC, None, date + time) for cell in cells)
-    )
-
-
-def _kind(cell: Any) -> str:
-    if isinstance(cell, datetime | date) or (isinstance(cell, str) and _ISO.fullmatch(cell) and instant(cell, UTC)):
-        return "time"
-    if isinstance(cell, list | dict | bytes):
-        return "other"
-    return "text" if isinstance(number(cell), str) else "number"
 
 
 def _value(cell: Any, kind: str) -> Any:

@@ -365,3 +365,116 @@ def test_a_file_without_rows_is_refused(tmp_path: Path, conf: Path) -> None:
     with pytest.raises(InputError) as caught:
         init("x", csv(tmp_path, "request_id,score", []), conf)
     assert caught.value.code == "no_rows"
+
+
+def dirty(folder: Path, column: str, cells: dict[int, str], count: int = 400) -> Path:
+    """Predicted delays and actual ones, with some cells of one column replaced."""
+    names = ("id", "scored_at", "predicted_delay", "actual_delay", "known_at")
+    rows = []
+    for i in range(count):
+        at = T0 + timedelta(minutes=i)
+        row = [f"k{i}", at.isoformat(), f"{i}.5", f"{i * 2}.25", (at + timedelta(hours=2)).isoformat()]
+        row[names.index(column)] = cells.get(i, row[names.index(column)])
+        rows.append(",".join(row))
+    return csv(folder, ",".join(names), rows)
+
+
+@pytest.mark.parametrize("column", ["scored_at", "known_at"])
+def test_a_cell_that_is_no_time_leaves_the_column_one_of_times(tmp_path: Path, conf: Path, column: str) -> None:
+    file = dirty(tmp_path, column, {7: "not a date"})
+    draft = init_model("x", file, conf)
+    assert became(draft)[column] == {"scored_at": "served_at", "known_at": "given_at"}[column]
+    told = "1 of 400 values is no time: 'not a date'; such records are quarantined"
+    assert f'"{column}": {told}' in draft.notes
+    assert f"# {told}.\n" in draft.mapping.read_text(encoding="utf-8")
+    found = imported(tmp_path, file, draft.model, draft.mapping)
+    assert sum(row["reason"] is not None for row in found) == 1
+
+
+def test_one_maybe_does_not_make_a_category_of_noughts_and_ones(tmp_path: Path, conf: Path) -> None:
+    rows = [f"c{i},{(T0 + timedelta(hours=i)).isoformat()},{i % 9 / 9},{i % 2}" for i in range(200)]
+    rows[3] = rows[3][:-1] + "maybe"
+    file = csv(tmp_path, "id,scored_at,score,churned", rows)
+    draft = init_model("x", file, conf)
+    label = load_model(draft.model)[1]
+    assert label.policy is not None
+    assert (label.label, label.policy.type, label.positive) == ("churned", "binary", 1)
+    assert "1 of 200 values is no number: 'maybe'; such records are quarantined" in draft.mapping.read_text()
+    reasons = Counter(row["reason"] for row in imported(tmp_path, file, draft.model, draft.mapping))
+    assert reasons == {None: 400, "wrong_value_type": 1}
+
+
+@pytest.mark.parametrize(
+    ("cells", "note", "refused"),
+    [
+        ({5: "n/a"}, None, 0),
+        ({5: "soon", 6: "NaN"}, "1 of 399 values is no number: 'soon'", 1),
+        ({1: "a", 2: "b", 3: "c", 4: "d", 5: "d"}, "5 of 400 values are no numbers: 'a', 'b', 'c', …", 5),
+    ],
+    ids=str,
+)
+def test_a_few_texts_among_numbers_leave_a_number_to_forecast(
+    tmp_path: Path, conf: Path, cells: dict[int, str], note: str | None, refused: int
+) -> None:
+    file = dirty(tmp_path, "actual_delay", cells)
+    draft = init_model("x", file, conf)
+    label = load_model(draft.model)[1]
+    assert label.policy is not None
+    assert (label.label, label.policy.type) == ("actual_delay", "number")
+    assert draft.missing == ()
+    assert draft.notes == ((f'"actual_delay": {note}; such records are quarantined',) if note else ())
+    found = imported(tmp_path, file, draft.model, draft.mapping)
+    assert Counter(row["reason"] for row in found)["wrong_value_type"] == refused
+    assert {row["reason"] for row in found} <= {None, "wrong_value_type"}
+
+
+@pytest.mark.parametrize(("wrong", "certain"), [(8, True), (9, False), (80, False)])
+def test_a_kind_that_is_not_sure_is_marked(tmp_path: Path, conf: Path, wrong: int, certain: bool) -> None:
+    draft = init_model("x", dirty(tmp_path, "scored_at", dict.fromkeys(range(wrong), "never")), conf)
+    told = f"{wrong} of 400 values are no times: 'never'"
+    assert (became(draft)["scored_at"] == "served_at") == certain
+    assert (f'# TODO kind of "scored_at": {told}' in draft.mapping.read_text()) != certain
+    assert any(told in missing for missing in draft.missing) != certain
+
+
+def test_a_mixture_is_what_it_was_and_ids_may_be_anything(tmp_path: Path, conf: Path) -> None:
+    file = dirty(tmp_path, "id", {i: str(i) for i in range(390)})
+    draft = init_model("x", file, conf)
+    assert became(draft)["id"] == "request_id"
+    assert "values" not in " ".join((*draft.notes, *draft.missing))
+    draft = init_model("y", dirty(tmp_path, "scored_at", dict.fromkeys(range(81), "never")), conf)
+    assert "kind of" not in " ".join(draft.missing)
+
+
+def test_a_time_of_a_format_that_a_few_cells_do_not_have(tmp_path: Path, conf: Path) -> None:
+    rows = [f"k{i};{i % 28 + 1:02d}.{i // 28 + 1:02d}.2026 08:00;{i / 100:.2f}" for i in range(99)]
+    file = csv(tmp_path, "id;scored_at;score", [*rows, "k99;gestern;0.5"])
+    draft = init_model("x", file, conf)
+    text = draft.mapping.read_text()
+    assert 'served_at = {column = "scored_at", format = "%d.%m.%Y %H:%M"}' in text
+    assert "# 1 of 100 values is no time: 'gestern'; such records are quarantined." in text
+
+
+def test_an_import_says_that_the_model_has_no_label_yet(
+    tmp_path: Path, conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "open").mkdir()
+    rows = [f"a{i},{(T0 + timedelta(hours=i)).isoformat()},{i / 10}" for i in range(9)]
+    for name, file, lacks in (
+        ("open", csv(tmp_path / "open", "id,ts,score", rows), True),
+        ("churn", churn(tmp_path), False),
+    ):
+        model, mapping = init(name, file, conf)
+        given = [
+            str(file),
+            "--mapping",
+            str(mapping),
+            "--claimed",
+            "--conf",
+            str(conf),
+            "--lake",
+            str(tmp_path / "lake"),
+        ]
+        capsys.readouterr()
+        assert main(["import", *given]) == 0
+        assert (f"{model}: the model has no label yet" in capsys.readouterr().err) == lacks
