@@ -101,7 +101,7 @@ def moments() -> list[generator.datetime]:
     return [generator.START + timedelta(minutes=minutes) for minutes in (100, 170, 300)]
 
 
-@pytest.mark.parametrize("change", [cut, threshold, window, policy])
+@pytest.mark.parametrize("change", [cut, policy, *(pytest.param(one, marks=pytest.mark.reliability) for one in (threshold, window))])
 def test_it_is_as_if_the_definition_had_stood_from_the_beginning(
     spark: SparkSession, whole: Path, settings: Settings, tmp_path: Path, change: Changed
 ) -> None:
@@ -116,7 +116,7 @@ def test_it_is_as_if_the_definition_had_stood_from_the_beginning(
     lakes.proven(root, moments())
 
 
-@pytest.mark.parametrize("change", [threshold, everything])
+@pytest.mark.parametrize("change", [threshold, pytest.param(everything, marks=pytest.mark.reliability)])
 def test_what_comes_afterwards_moves_the_old_and_the_new(
     spark: SparkSession, whole: Path, settings: Settings, tmp_path: Path, change: Changed
 ) -> None:
@@ -168,6 +168,7 @@ def test_a_second_time_there_is_nothing_to_do(spark: SparkSession, settings: Set
     assert after["gold.statistics"] == before["gold.statistics"]
 
 
+@pytest.mark.reliability
 def test_the_whole_log_says_the_same_again(spark: SparkSession, settings: Settings, tmp_path: Path) -> None:
     root = settings.lake.path
     new = hashes_of(revise(settings, spark, declared(everything(generator.SHOP), tmp_path)))
@@ -190,6 +191,7 @@ def begun(spark: SparkSession, settings: Settings, tmp_path: Path) -> list[Defin
     return [part.definition for part in parts]
 
 
+@pytest.mark.reliability
 def test_a_crash_after_every_single_commit_changes_nothing(
     spark: SparkSession, settings: Settings, begun: list[Definition], tmp_path: Path
 ) -> None:

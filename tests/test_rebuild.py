@@ -60,7 +60,11 @@ def lose_silver_gold_and_checkpoints(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [damage_nothing, damage_gold, damage_the_table_log, lose_silver_gold_and_checkpoints]
+    "damage",
+    [
+        *(damage_nothing, lose_silver_gold_and_checkpoints),
+        *(pytest.param(one, marks=pytest.mark.reliability) for one in (damage_gold, damage_the_table_log)),
+    ],
 )
 def test_the_rows_are_the_same_whatever_was_lost(
     spark: SparkSession, whole: Path, settings: Settings, damage: object
@@ -90,7 +94,7 @@ class KilledError(Exception):
     """The process is gone."""
 
 
-@pytest.mark.parametrize("renames", range(0, 9, 2))
+@pytest.mark.parametrize("renames", [3, *(pytest.param(one, marks=pytest.mark.reliability) for one in (0, 2, 6, 8))])
 def test_one_that_is_killed_while_it_changes_places_is_finished_by_the_next(
     spark: SparkSession, whole: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, renames: int
 ) -> None:
