@@ -72,7 +72,9 @@ def read_groups(groups: Mapping[str, Sequence[int] | None], table: Table, filter
         _FORMAT.make_fragment(file, local, hive.parse("/".join(Path(file).parts[-1 - len(parts) :])), row_groups=of)
         for file, of in groups.items()
     ]
-    schema = pa.schema([*fragments[0].physical_schema, *parts]) if fragments else table.arrow
+    # Spark writes partition columns into its files too
+    written = [field for found in fragments[:1] for field in found.physical_schema if field.name not in table.partition_by]
+    schema = pa.schema([*written, *parts]) if fragments else table.arrow
     rows = ds.FileSystemDataset(fragments, schema, _FORMAT, local)
     return rows.to_table(columns=list(table.names), filter=filters, fragment_scan_options=VERIFIED).cast(table.arrow)
 
