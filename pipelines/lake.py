@@ -6,7 +6,7 @@ append; for a cluster or a batch too big for the driver. Both record the same ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
+from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -142,19 +143,13 @@ class Lake:
         if "recorded_at" in table.names and "recorded_at" not in rows.column_names:
             now = pa.scalar(datetime.now(UTC), pa.timestamp("us", "UTC"))
             rows = rows.append_column("recorded_at", pa.repeat(now, rows.num_rows))
-        writer.create_write_transaction(
-            files.write(self.path(table), table, rows.select(table.names).cast(table.arrow)),
-            "append",
-            table.arrow,
-            list(table.partition_by),
-            commit_properties=CommitProperties(
-                app_transactions=[Transaction(mark.app, mark.batch)],
-                custom_metadata={"covers": _covers(covers)},
-                max_commit_retries=100,
-            ),
-            post_commithook_properties=_HOOKS,
+        properties = CommitProperties(
+            app_transactions=[Transaction(mark.app, mark.batch)],
+            custom_metadata={"covers": _covers(covers)},
+            max_commit_retries=100,
         )
-        checksum.follow(self.path(table), writer)
+        path = self.path(table)
+        commit(path, table, writer, files.write(path, table, rows.select(table.names).cast(table.arrow)), properties)
         return int(rows.num_rows)
 
     def _append_spark(self, table: Table, rows: DataFrame, mark: Mark, covers: Mapping[str, Any]) -> int:
@@ -180,6 +175,21 @@ class Lake:
 
 def _covers(covers: Mapping[str, Any]) -> str:
     return ",".join(f"{name}={value}" for name, value in covers.items())
+
+
+def commit(
+    path: Path, table: Table, delta: DeltaTable, actions: Sequence[AddAction | RemoveAction], properties: CommitProperties
+) -> None:
+    """Commit files that are written, and the version's checksum. Raises CommitFailedError."""
+    delta.create_write_transaction(
+        list(actions),
+        "append",
+        table.arrow,
+        list(table.partition_by),
+        commit_properties=properties,
+        post_commithook_properties=_HOOKS,
+    )
+    checksum.follow(path, delta)
 
 
 def stands(path: Path) -> bool:

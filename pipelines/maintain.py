@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
+from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
-from pipelines import checksum, files, leases
+from pipelines import files, leases
 from pipelines.contract import Table
-from pipelines.lake import stands
+from pipelines.lake import commit, stands
 from pipelines.settings import Maintain
 
 TRIES = 5
@@ -103,17 +103,9 @@ def _compact(path: Path, table: Table, folder: Path, settings: Maintain) -> None
                 for file, size in small.items()
             ]
         try:
-            delta.create_write_transaction(
-                actions,
-                "append",
-                table.arrow,
-                list(table.partition_by),
-                commit_properties=CommitProperties(custom_metadata={"covers": "job=maintain"}),
-                post_commithook_properties=PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False),
-            )
+            commit(path, table, delta, actions, CommitProperties(custom_metadata={"covers": "job=maintain"}))
         except CommitFailedError:
             continue
-        checksum.follow(path, delta)
         return
 
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable
 
 from pipelines import app, cli, lake
 from pipelines.contract import Table
@@ -57,25 +55,14 @@ def offsets_logged(death: Death) -> None:
 
 
 def files_written(death: Death) -> None:
-    """The files of a commit lie in the table's folder, and its log does not name them.
+    """The files of a commit lie in the table's folder, and its log does not name them."""
+    commit = lake.commit
 
-    The library writes and commits in one call: so its files are made in an empty table of the same shape, and moved.
-    """
+    def die_before(path: Path, table: Table, delta: DeltaTable, actions: Any, properties: CommitProperties) -> None:
+        death.may_come((properties.custom_metadata or {})["covers"].partition("query=")[2])
+        commit(path, table, delta, actions, properties)
 
-    def write(table: DeltaTable, rows: pa.Table, **given: Any) -> None:
-        covers = given["commit_properties"].custom_metadata["covers"]
-        if not death.is_due(covers.partition("query=")[2]):
-            return write_deltalake(table, rows, **given)
-        target = Path(unquote(urlparse(table.table_uri).path))
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            made = DeltaTable.create(folder, rows.schema, partition_by=table.metadata().partition_columns)
-            write_deltalake(made, rows, mode="append")
-            for file in map(Path, made.file_uris()):
-                (target / file.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
-                file.rename(target / file.relative_to(folder))
-        return die()
-
-    lake.write_deltalake = write
+    lake.commit = die_before
 
 
 def committed(death: Death) -> None:
