@@ -13,15 +13,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from pipelines import backfill, checkpoint, guards, leases, settle, status
-from pipelines.bronze import tables as bronze
 from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook, backfilled, declare
 from pipelines.errors import StateError
-from pipelines.gold import tables as gold
 from pipelines.groups import Group, select
 from pipelines.job import run_batch
-from pipelines.jobs import NAMES, RECONCILE
+from pipelines.jobs import NAMES, RECONCILE, TABLES
 from pipelines.lake import Lake, Mark, data_version
 from pipelines.log import EmbeddedLog
 from pipelines.maintain import maintain
@@ -34,9 +32,7 @@ from pipelines.paths import (
     refuse_half_rebuilt,
 )
 from pipelines.settings import Settings
-from pipelines.silver import tables as silver
 
-TABLES = (*bronze.TABLES, *silver.TABLES, *gold.TABLES)
 _POLL = 0.2
 
 

@@ -38,11 +38,16 @@ def generation(checkpoint: Path) -> str:
             f"{file} is missing: what was written before would be written again. `hindsight repair` brings it back.",
         )
     if not file.exists():
-        checkpoint.mkdir(parents=True, exist_ok=True)
-        scratch = checkpoint / ".generation.tmp"
-        scratch.write_text(uuid.uuid4().hex)
-        scratch.replace(file)
+        state_generation(checkpoint, uuid.uuid4().hex)
     return file.read_text().strip()
+
+
+def state_generation(checkpoint: Path, generation: str) -> None:
+    """Write a checkpoint's id: all of it or nothing."""
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    scratch = checkpoint / ".generation.tmp"
+    scratch.write_text(generation)
+    scratch.replace(checkpoint / "generation")
 
 
 def is_new(checkpoint: Path) -> bool:

@@ -16,7 +16,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from rich.live import Live
 from rich.table import Table
 
 from pipelines import leases, view
@@ -39,37 +38,34 @@ def demo(asked: Namespace) -> int:
 
 
 def run(asked: Namespace) -> int:
-    from pipelines import session
+    from pipelines import moving, session
     from pipelines.app import Application
     from pipelines.models import load_models
-    from pipelines.status import status as status_of
 
     settings = _settings(asked)
     definitions = load_models(settings.models_path)
-    leases.refuse_held(settings.lake.path.resolve(), asked.jobs or NAMES)  # at once: a session takes long to start
-    with _stoppable() as stop:
-        spark = session.build(settings, log=session.log_of(settings))
-        try:
-            with (
-                Application(settings, spark, jobs=asked.jobs, definitions=definitions) as app,
-                Live(console=told, refresh_per_second=4, transient=True) as live,
-            ):
+    root = settings.lake.path.resolve()
+    leases.refuse_held(root, asked.jobs or NAMES)  # at once: a session takes long to start
+    with (
+        _stoppable() as stop,
+        session.opened(settings) as spark,
+        Application(settings, spark, jobs=asked.jobs, definitions=definitions) as app,
+        moving.jobs(f"{root}: Ctrl-C stops") as show,
+    ):
 
-                def show() -> None:
-                    if stop.is_set():
-                        raise KeyboardInterrupt
-                    live.update(view.jobs(status_of(app.root), title=f"{app.root}: Ctrl-C stops"))
+        def show_or_stop() -> None:
+            if stop.is_set():
+                raise KeyboardInterrupt
+            show(app)
 
-                if asked.once:
-                    app.drain(show)
-                else:
-                    app.start()
-                    while not stop.wait(settings.run.status_every.total_seconds()):
-                        app.check()
-                        app.note()
-                        show()
-        finally:
-            spark.stop()
+        if asked.once:
+            app.drain(show_or_stop)
+        else:
+            app.start()
+            while not stop.wait(settings.run.status_every.total_seconds()):
+                app.check()
+                app.note()
+                show_or_stop()
     return status(asked) if asked.once else 0
 
 
@@ -82,17 +78,9 @@ def status(asked: Namespace) -> int:
 
 
 def verify(asked: Namespace) -> int:
-    from pipelines.verify import verify as prove
+    from pipelines.moving import proven
 
-    lake = _lake(asked)
-    with bar() as shown:
-        task = shown.add_task("verify", total=1.0)
-        report = prove(
-            lake,
-            as_of=asked.as_of,
-            since=asked.since,
-            progress=lambda step, share: shown.update(task, description=step, completed=share),
-        )
+    report = proven(_lake(asked), as_of=asked.as_of, since=asked.since)
     if not asked.json:
         if not report.ok:
             out.print(view.differences(report))
@@ -104,7 +92,7 @@ def verify(asked: Namespace) -> int:
 
 
 def maintain(asked: Namespace) -> int:
-    from pipelines.app import TABLES
+    from pipelines.jobs import TABLES
     from pipelines.maintain import maintain as keep
 
     settings, lake = _settings(asked), _lake(asked)

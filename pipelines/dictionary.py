@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.bronze import tables as bronze_tables
 from pipelines.contract import Table
 from pipelines.errors import InputError
-from pipelines.gold import tables as gold_tables
-from pipelines.silver import tables as silver_tables
+from pipelines.gold.tables import VIEWS
+from pipelines.jobs import TABLES
 from pipelines.silver.reasons import REASONS
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "README.md"
 START, END = "<!-- generated: the tables -->", "<!-- end of the generated part -->"
-TABLES = (*bronze_tables.TABLES, *silver_tables.TABLES, *gold_tables.TABLES)
-VIEWS = gold_tables.VIEWS
 
 
 def dictionary() -> str:

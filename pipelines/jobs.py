@@ -5,18 +5,23 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 
+from pipelines.bronze import tables as bronze
 from pipelines.bronze.land import land
 from pipelines.bronze.tables import EVENTS
+from pipelines.contract import Table
+from pipelines.gold import tables as gold
 from pipelines.gold.expose import expose
 from pipelines.gold.resolve import resolve
 from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
 from pipelines.gold.tally import tally
 from pipelines.job import Chain, Job, Lookup, Stream
+from pipelines.silver import tables as silver
 from pipelines.silver.attribute import attribute
 from pipelines.silver.parse import PARSED, parse
 from pipelines.silver.refine import refine
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, QUARANTINE, RECONCILED
 
+TABLES: tuple[Table, ...] = (*bronze.TABLES, *silver.TABLES, *gold.TABLES)
 RECONCILE = "reconcile"
 """Runs beside the chains, on a schedule: what the join let go. See `settle.py`."""
 

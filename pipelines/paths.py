@@ -51,7 +51,7 @@ def existing(root: Path) -> Path:
 def refuse_a_lost_log(root: Path) -> None:
     """Raises StateError `log_missing` where records have landed and the log is gone: a new one would give their offsets again."""
     log = log_path(root)
-    if (root / EVENTS.folder / "_delta_log" / f"{1:020d}.json").exists() and not (log.is_file() and log.stat().st_size):
+    if any((root / EVENTS.folder).glob("*/*.parquet")) and not (log.is_file() and log.stat().st_size):
         raise StateError(
             "log_missing",
             f"{log} is {'empty' if log.exists() else 'missing'}, though records of it have landed. `hindsight repair` makes it "

@@ -207,8 +207,5 @@ def _session(asked: Namespace) -> Iterator[tuple[SparkSession, Path]]:
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
     lake = existing(settings.lake.path)
-    spark = session.build(settings, log=session.log_of(settings))
-    try:
+    with session.opened(settings) as spark:
         yield spark, lake
-    finally:
-        spark.stop()

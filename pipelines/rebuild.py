@@ -15,13 +15,13 @@ from shutil import disk_usage, rmtree
 from pyspark.sql import SparkSession
 
 from pipelines import leases
-from pipelines.app import TABLES, Application
+from pipelines.app import Application
 from pipelines.content import Content, content_of
 from pipelines.contract import Table
 from pipelines.errors import MachineError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.guards import landed, refuse_a_short_log
-from pipelines.jobs import NAMES
+from pipelines.jobs import NAMES, TABLES
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
 from pipelines.paths import SIDE, checkpoints, log_path, refuse_a_lost_log, swap_of

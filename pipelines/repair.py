@@ -19,10 +19,10 @@ from pipelines.bronze.tables import EVENTS
 from pipelines.check import Check
 from pipelines.errors import StateError
 from pipelines.guards import landed
-from pipelines.health.checks import TABLES, checks
+from pipelines.health.checks import checks
 from pipelines.health.marks import generations
 from pipelines.health.tablelog import replay
-from pipelines.jobs import NAMES
+from pipelines.jobs import NAMES, TABLES
 from pipelines.log.mend import mend
 from pipelines.paths import checkpoints, log_path, refuse_half_rebuilt
 
@@ -103,9 +103,7 @@ def _generations(root: Path, *, dry_run: bool) -> Iterator[str]:
         file, (generation,) = folder / "generation", known
         if not file.exists() or file.read_bytes() != generation.encode():
             if not dry_run:
-                scratch = folder / ".generation.tmp"
-                scratch.write_text(generation)
-                scratch.replace(file)
+                checkpoint.state_generation(folder, generation)
             yield f"checkpoint {folder.name}: its generation written again, from the marks in its tables"
 
 

@@ -11,23 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipelines import checkpoint, leases, view
+from pipelines import checkpoint, leases, moving, view
 from pipelines import settings as configuration
-from pipelines.console import answer, bar, told
+from pipelines.console import answer, told
 from pipelines.jobs import NAMES, RECONCILE
 from pipelines.paths import checkpoints, existing, log_path
-from pipelines.status import status as status_of
-from pipelines.verify import Report, verify
 
 if TYPE_CHECKING:
-    from pipelines.app import Application
     from pipelines.definition import Definition
     from pipelines.revision import Change
     from pipelines.settings import Settings
+    from pipelines.verify import Report
 
 
 def repair(asked: Namespace) -> int:
@@ -57,16 +54,9 @@ def rebuild(asked: Namespace) -> int:
         told_plan = f"{plan['records']:,} records would be processed again, and {plan['bytes'] / 2**20:,.0f} MB replaced."
         answer(asked, plan, lambda: told_plan)
         return 0
-    spark = session.build(settings, log=session.log_of(settings))
-    try:
-        with Live(console=told, refresh_per_second=4, transient=True) as live:
-
-            def show(app: Application) -> None:
-                live.update(view.jobs(status_of(app.root), title=f"{root}: made again from the log, beside the old tables"))
-
-            done = make_anew(settings, spark, progress=show)
-    finally:
-        spark.stop()
+    title = f"{root}: made again from the log, beside the old tables"
+    with session.opened(settings) as spark, moving.jobs(title) as show:
+        done = make_anew(settings, spark, progress=show)
     table = Table(title="rebuilt", title_justify="left", header_style="bold")
     for name in ("table", "rows before", "rows after", "says the same"):
         table.add_column(name, justify="right" if "rows" in name else "left")
@@ -92,7 +82,7 @@ def _revise(asked: Namespace) -> int:
     if not asked.dry_run and (lacking or unfinished):
         leases.refuse_held(root, NAMES)  # at once: a session takes long to start
         lacking = _revised(settings, wanted, root) or (lacking if unfinished else [])
-        report = _proven(root)
+        report = moving.proven(root)
     said: dict[str, Any] = {
         "model": asked.model,
         "changes": [one.to_dict() for one in lacking],
@@ -115,22 +105,9 @@ def _revised(settings: Settings, wanted: Sequence[Definition], root: Path) -> li
     from pipelines import session
     from pipelines.revision import revise
 
-    spark = session.build(settings, log=session.log_of(settings))
-    try:
-        with Live(console=told, refresh_per_second=4, transient=True) as live:
-
-            def show(app: Application) -> None:
-                live.update(view.jobs(status_of(app.root), title=f"{root}: new definitions are filled beside the old ones"))
-
-            return revise(settings, spark, wanted, progress=show)
-    finally:
-        spark.stop()
-
-
-def _proven(root: Path) -> Report:
-    with bar() as shown:
-        task = shown.add_task("verify", total=1.0)
-        return verify(root, progress=lambda step, share: shown.update(task, description=step, completed=share))
+    title = f"{root}: new definitions are filled beside the old ones"
+    with session.opened(settings) as spark, moving.jobs(title) as show:
+        return revise(settings, spark, wanted, progress=show)
 
 
 def _told(asked: Namespace, lacking: Sequence[Change], report: Report | None, *, unfinished: bool) -> Group:
@@ -164,13 +141,13 @@ def reconcile(asked: Namespace) -> int:
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
     leases.refuse_held(existing(settings.lake.path), [RECONCILE])
-    spark = session.build(settings, log=session.log_of(settings))
-    try:
-        with told.status("reconcile"), Application(settings, spark, jobs=[RECONCILE]) as app:
-            app.drain()
-            landed, reached = checkpoint.landed(checkpoints(app.root)), settle.last(app.lake)
-    finally:
-        spark.stop()
+    with (
+        session.opened(settings) as spark,
+        told.status("reconcile"),
+        Application(settings, spark, jobs=[RECONCILE]) as app,
+    ):
+        app.drain()
+        landed, reached = checkpoint.landed(checkpoints(app.root)), settle.last(app.lake)
     left = max(0, landed - reached["end_offset"])
     frontier = view.short(reached["frontier"])
     found = {"settled": reached["end_offset"], "landed": landed, "frontier": frontier}

@@ -77,6 +77,16 @@ def build(settings: Settings, *, app: str = "hindsight", log: Path | None = None
     return session
 
 
+@contextmanager
+def opened(settings: Settings, *, app: str = "hindsight") -> Iterator[SparkSession]:
+    """A session for the time of a command; what Spark has to say goes to the lake's own log of it."""
+    spark = build(settings, app=app, log=log_of(settings))
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
 def log_of(settings: Settings) -> Path:
     """Where Spark's own messages go."""
     return settings.lake.path.resolve() / "_logs" / "spark.log"

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.bronze.tables import EVENTS
-from pipelines.health.checks import TABLES
+from pipelines.jobs import TABLES
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.log.source import bronze

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from pipelines.app import TABLES
 from pipelines.contract import Table
 from pipelines.gold.tables import STATISTICS
+from pipelines.jobs import TABLES
 from pipelines.lake import COMMITTERS
 from pipelines.silver.tables import RECONCILED
 from tests import generator, lakes

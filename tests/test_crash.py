@@ -16,12 +16,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipelines import checkpoint, cli, leases
-from pipelines.app import TABLES, Application
+from pipelines.app import Application
 from pipelines.contract import Table
 from pipelines.errors import StateError
 from pipelines.gold.tables import FRONTIERS, OUTCOME_LEDGER, STATISTICS
 from pipelines.job import run_batch
-from pipelines.jobs import NAMES
+from pipelines.jobs import NAMES, TABLES
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.paths import checkpoints, log_path

@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 from pipelines import doctor
-from pipelines.app import TABLES as APPLIED
 from pipelines.bronze.tables import EVENTS
 from pipelines.check import Check
 from pipelines.errors import StateError
 from pipelines.guards import landed, refuse_a_short_log, refuse_an_old_backup
-from pipelines.health.checks import TABLES, checks
+from pipelines.health.checks import checks
 from pipelines.health.tablelog import replay
-from pipelines.jobs import chains
+from pipelines.jobs import TABLES, chains
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.paths import checkpoints, log_path
@@ -49,7 +48,6 @@ def flip(file: Path, at: int) -> None:
 
 
 def test_the_parts_of_a_lake_are_checked_after_the_machine(root: Path) -> None:
-    assert TABLES == APPLIED
     names = [check.name for check in doctor.checks(load(PACKAGED, lake_path=root), quick=True)]
     assert names[8] == "Log"
     assert names[-2:] == ["Marks", "Not yet read"]

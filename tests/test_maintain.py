@@ -10,8 +10,9 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from pipelines.app import TABLES, Application
+from pipelines.app import Application
 from pipelines.gold.tables import FRONTIERS, STATISTICS
+from pipelines.jobs import TABLES
 from pipelines.lake import Lake, Mark
 from pipelines.maintain import maintain
 from pipelines.settings import Settings

@@ -9,10 +9,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from pipelines import rebuild as rebuilding
-from pipelines.app import TABLES, Application
+from pipelines.app import Application
 from pipelines.content import content_of
 from pipelines.errors import MachineError, StateError
 from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.jobs import TABLES
 from pipelines.lake import Lake
 from pipelines.paths import SIDE, checkpoints, existing, swap_of
 from pipelines.rebuild import FOLLOWING, rebuild

@@ -6,6 +6,7 @@ import shlex
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -73,14 +74,12 @@ def show(settings: Settings, *, days: int, speed: float | None, console: Console
     prepare(folder)
     started = time.monotonic()
     console.print(f"Fitting a model on the flights of 1 to 14 January 2013, then replaying {days} days that followed.")
-    with console.status("starting Spark (the first time it fetches Delta Lake from Maven Central) …"):
-        spark = session.build(settings, app="hindsight-demo", log=session.log_of(settings))
-    try:
+    with ExitStack() as stack:
+        with console.status("starting Spark (the first time it fetches Delta Lake from Maven Central) …"):
+            spark = stack.enter_context(session.opened(settings, app="hindsight-demo"))
         feed = _run(settings, spark, days, speed, console)
         _tell_found(console, feed.sent, status(folder))
         _tell_metrics(console, spark, folder, days)
-    finally:
-        spark.stop()
     report = _prove(console, folder)
     for line in after(folder, days):
         console.print(line, highlight=False, soft_wrap=True)

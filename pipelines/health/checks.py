@@ -7,21 +7,18 @@ from contextlib import closing
 from pathlib import Path
 
 from pipelines import checkpoint
-from pipelines.bronze.tables import TABLES as BRONZE
 from pipelines.check import Check
 from pipelines.contract import Table
-from pipelines.gold.tables import TABLES as GOLD
 from pipelines.guards import landed
 from pipelines.health.marks import Query, mismatches, unread
 from pipelines.health.queries import problems
 from pipelines.health.tablelog import TableLog, replay
+from pipelines.jobs import TABLES
 from pipelines.lake import stands
 from pipelines.log.mend import told
 from pipelines.log.sound import Found, inspect, opened
 from pipelines.paths import chains_of, checkpoints, log_path, swap_of
-from pipelines.silver.tables import TABLES as SILVER
 
-TABLES = (*BRONZE, *SILVER, *GOLD)
 REPAIR = "Run `hindsight repair`: it restores this without processing anything again."
 REBUILD = "Run `hindsight rebuild`: it makes all tables and checkpoints again from the log, which must be whole."
 SHOWN = 3

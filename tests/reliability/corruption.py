@@ -12,10 +12,11 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from pipelines.app import TABLES, Application
+from pipelines.app import Application
 from pipelines.content import content_of
 from pipelines.errors import HindsightError
 from pipelines.health.checks import checks
+from pipelines.jobs import TABLES
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
 from pipelines.log.sound import opened

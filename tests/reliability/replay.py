@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pipelines import app, checkpoint
 from pipelines.errors import StateError
 from pipelines.job import Chain, run_batch
+from pipelines.jobs import TABLES
 from pipelines.lake import COMMITTERS
 from pipelines.log import EmbeddedLog
 from pipelines.paths import checkpoints, log_path
@@ -131,7 +132,7 @@ def contents(lake: Path) -> dict[str, Any]:
     """Count and hash of the rows of every table, in whatever order they lie there; all columns, times of writing included."""
     with closing(duckdb.connect()) as db:
         found = {}
-        for table in app.TABLES:
+        for table in TABLES:
             rows = lakes.rows_of(lake, table)  # noqa: F841 (DuckDB finds it by its name)
             found[table.name] = db.execute("SELECT count(*), sum(hash(rows)::HUGEINT) FROM rows").fetchone()
         return found

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.app import TABLES
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
+from pipelines.jobs import TABLES
 from pipelines.lake import Lake, Mark
 from pipelines.paths import checkpoints
 from pipelines.silver.tables import CONTROLS, QUARANTINE

@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from pipelines.app import TABLES
 from pipelines.bronze.tables import EVENTS
 from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.jobs import TABLES
 from pipelines.metrics import metrics
 from pipelines.models import load_model
 from pipelines.silver.parse import parse
