@@ -280,6 +280,7 @@ def _model(known: _Commands) -> None:
         "NAME.import.toml (which column is which field), with what is missing marked TODO"
     )
     command = _command(kinds, "init", commands.model, meaning, example)
+    command.add_argument("--labels", type=Path, metavar="FILE", help="labels that lie in a file of their own, and name the prediction's id")
     command.add_argument("name", metavar="NAME", help="name of the model")
     command.add_argument(
         "--from", dest="source", type=Path, required=True, metavar="FILE", help="CSV, Parquet or NDJSON"

@@ -164,8 +164,8 @@ def model(asked: Namespace) -> int:
     from pipelines.onboarding import init_model
 
     settings = _settings(asked)
-    draft = init_model(asked.name, asked.source, settings.conf)
-    answer(asked, json.loads(json.dumps(asdict(draft), default=str)), lambda: view.drafted(draft, asked.source))
+    draft = init_model(asked.name, asked.source, settings.conf, asked.labels)
+    answer(asked, json.loads(json.dumps(asdict(draft), default=str)), lambda: view.drafted(draft))
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from pipelines.drafted import doubt, identifier, misfits, todo, toml
 from pipelines.guessing import Guess
@@ -18,10 +19,11 @@ NEEDED = {
 
 
 def draft_mapping(name: str, path: Path, seen: Sample, guess: Guess) -> str:
+    closing = "" if guess.holds == "inference" else " --frontier"
     naive = ", ".join(profile.name for profile in seen.profiles.values() if profile.naive)
     out = [
         f"# Which column of {seen.file.name} is which field of an event. Guessed; read it and correct it, then:",
-        f"#   hindsight import {seen.file} --mapping {path} --claimed --frontier",
+        f"#   hindsight import {quote(str(seen.file))} --mapping {quote(str(path))} --claimed{closing}",
         "# --frontier says that nothing older is to come; leave it out while further files of this history follow.",
         '# A field is a column, {column = "name", as = "…"} or {value = "the same for every row"}. A time may say more:',
         '# {column = "name", format = "%d.%m.%Y %H:%M", zone = "Europe/Berlin"}; without a format it is RFC 3339.',
@@ -36,7 +38,7 @@ def draft_mapping(name: str, path: Path, seen: Sample, guess: Guess) -> str:
     out += ["# Numbers have a decimal comma.", 'decimal = ","'] if seen.comma else []
     out += [f"# TODO {unsure(profile)}." for profile in seen.profiles.values() if is_unsure(guess, profile)]
     out += _inference(name, guess) if guess.infers else []
-    out += _feedback(guess) if guess.judges else _no_feedback(guess)
+    out += _feedback(guess) if guess.judges else [] if guess.holds == "inference" else _no_feedback(guess)
     if guess.left:
         out += [
             "",

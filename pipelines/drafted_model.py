@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipelines.cells import text
@@ -11,13 +12,23 @@ from pipelines.guessing import Guess
 from pipelines.moments import instant
 from pipelines.profiling import Profile, Sample
 from pipelines.quantities import spelled
+from pipelines.reading import Row
 
 _YES = ("1", "1.0", "yes", "y", "true", "t", "positive")
 _WINDOWS = [timedelta(hours=1), *(timedelta(days=days) for days in (1, 2, 7, 14, 30, 90, 180, 365, 730, 3650))]
 _MOST_CLASSES = 50
 
 
-def draft_model(name: str, seen: Sample, guess: Guess) -> str:
+@dataclass(frozen=True)
+class Apart:
+    """A file of labels alone, and what its columns are."""
+
+    seen: Sample
+    guess: Guess
+
+
+def draft_model(name: str, seen: Sample, guess: Guess, labels: Apart | None = None) -> str:
+    """The model file; `labels` where they lie in a file of their own."""
     out = [
         f"# Guessed by `hindsight model init` from the first {len(seen.rows)} rows of {seen.file.name}. Read it and",
         "# correct it: every number is computed under what stands here, and a change starts a new definition.",
@@ -26,10 +37,11 @@ def draft_model(name: str, seen: Sample, guess: Guess) -> str:
     if guess.measures:
         out += ["", "# Numbers whose names speak of time or cost; they get sums, means and quantiles."]
         out += [f"measures = {toml([identifier(profile.name) for profile in guess.measures])}"]
-    if guess.judges:
-        out += ["", *_label(seen, guess)]
+    judged = labels.guess if labels else guess
+    if judged.judges:
+        out += ["", *_label(seen, guess, labels or Apart(seen, guess))]
     else:
-        todo_label = todo("label", "no column looked like a label; declare one", guess.missing["label"])
+        todo_label = todo("label", "no column looked like a label; declare one", judged.missing["label"])
         out += ["", todo_label, *_EXAMPLE]
     if guess.segments:
         out += [
@@ -53,15 +65,15 @@ _EXAMPLE = [
 ]
 
 
-def _label(seen: Sample, guess: Guess) -> list[str]:
-    label = guess.columns["label"]
+def _label(seen: Sample, guess: Guess, labels: Apart) -> list[str]:
+    label = labels.guess.columns["label"]
     counts = ", ".join(f"{value} ({count} times)" for value, count in label.values.most_common(4))
     more = ", …" if len(label.values) > 4 else ""
     head = [
         f"[labels.{key(identifier(label.name))}]",
-        f"# Column {toml(label.name)}: {guess.why['label']}. It holds {counts}{more}.",
+        f"# Column {toml(label.name)}: {labels.guess.why['label']}. It holds {counts}{more}.",
     ]
-    return [*head, *_kind_of_label(seen, guess, label), *_window(seen, guess), *_SILENCE]
+    return [*head, *_kind_of_label(labels.seen, guess, label), *_window(_delays(seen, guess, labels)), *_SILENCE]
 
 
 _SILENCE = [
@@ -96,11 +108,10 @@ def _kind_of_label(seen: Sample, guess: Guess, label: Profile) -> list[str]:
     return [*out, f"classes = {toml(classes)}"] if len(classes) <= _MOST_CLASSES else out
 
 
-def _window(seen: Sample, guess: Guess) -> list[str]:
+def _window(delays: list[timedelta]) -> list[str]:
     """The attribution window: long enough for every label of the sample."""
-    delays = [delay for row in seen.rows if (delay := _delay(row, guess)) is not None]
     longest = max(delays, default=None)
-    if longest is None or guess.columns.get("served_at") is guess.columns.get("given_at"):
+    if longest is None:
         return [
             "# How long after the prediction a label counts. The file does not tell.",
             'attribution_window = "30 days"',
@@ -112,12 +123,23 @@ def _window(seen: Sample, guess: Guess) -> list[str]:
     ]
 
 
-def _delay(row: Any, guess: Guess) -> timedelta | None:
-    given, served = guess.columns.get("given_at"), guess.columns.get("served_at")
-    if served is None or given is None or row.get(guess.columns["label"].name) in (None, ""):
-        return None
-    ends = [instant(row.get(profile.name), UTC, profile.epoch, profile.format) for profile in (served, given)]
-    return ends[1] - ends[0] if ends[0] and ends[1] else None
+def _delays(seen: Sample, guess: Guess, labels: Apart) -> list[timedelta]:
+    """From each prediction to its label; none where one column is the time of both."""
+    served, given, label = guess.columns.get("served_at"), labels.guess.columns.get("given_at"), labels.guess.columns["label"]
+    if served is None or given is None or served is given:
+        return []
+    if labels.seen is seen:
+        pairs = [(row, row) for row in seen.rows]
+    else:
+        named, naming = guess.columns["request_id"].name, labels.guess.columns["request_id"].name
+        by_id = {text(row.get(named)): row for row in seen.rows}
+        pairs = [(by_id[name], row) for row in labels.seen.rows if (name := text(row.get(naming))) in by_id]
+    ends = [(_at(one, served), _at(other, given)) for one, other in pairs if other.get(label.name) not in (None, "")]
+    return [end - start for start, end in ends if start and end]
+
+
+def _at(row: Row, profile: Profile) -> datetime | None:
+    return instant(row.get(profile.name), UTC, profile.epoch, profile.format)
 
 
 def _about(delay: timedelta) -> str:

@@ -31,7 +31,8 @@ _MOST_CLASSES = 50
 class Guess:
     """The column of each role, and why; `left` are the columns that nothing was made of.
 
-    `missing`: what was looked for and not found, by role, with the columns that it could be.
+    `missing`: what was looked for and not found, by role, with the columns that it could be. `holds`: inference or feedback,
+    where predictions and labels lie in a file each; the label and its time that foretell the first are then of the other file.
     """
 
     columns: dict[str, Profile] = field(default_factory=dict)
@@ -40,15 +41,18 @@ class Guess:
     segments: list[Profile] = field(default_factory=list)
     left: list[Profile] = field(default_factory=list)
     missing: dict[str, list[Profile]] = field(default_factory=dict)
+    holds: str = ""
 
     @property
     def judges(self) -> bool:
         """Whether a row holds a label: feedback on its own inference, or on one that it names."""
-        return "label" in self.columns
+        return "label" in self.columns and self.holds != "inference"
 
     @property
     def infers(self) -> bool:
         """Whether a row holds an inference: it does, unless it is clearly feedback and nothing else."""
+        if self.holds:
+            return self.holds == "inference"
         said = "served_at" in self.columns and bool({"prediction", "score"} & set(self.columns))
         return said or not {"label", "given_at", "request_id"} <= set(self.columns)
 
@@ -79,19 +83,19 @@ class Guess:
             self.columns[role], self.why[role] = candidates[0], why
 
 
-def guess_columns(seen: Sample) -> Guess:
-    """Every column has a role, is a segment or a measure, or is left out."""
-    guess, profiles = Guess(), list(seen.profiles.values())
+def guess_columns(seen: Sample, known: Guess | None = None) -> Guess:
+    """Every column has a role, is a segment or a measure, or is left out; `known` are roles that are given already."""
+    guess, profiles = known or Guess(), list(seen.profiles.values())
     guess.take("request_id", profiles, REQUEST, lambda p: p.unique and not p.is_time)
     guess.take("request_id", profiles, REQUEST[:-1], _is_flat)
     guess.take("score", profiles, SCORE, _is_share)
     guess.take("prediction", profiles, PREDICTION, _is_flat)
     guess.take("version", profiles, VERSION, lambda p: _is_flat(p) and not p.unique)
     guess.take("rater", profiles, RATER, _is_flat)
-    guess.take("label", profiles, LABEL, _may_be_label)
+    guess.take("label", profiles, LABEL, may_be_label)
     _guess_by_content(guess, profiles)
     _guess_times(guess, seen)
-    _miss(guess, profiles)
+    miss(guess, profiles)
     free = guess.free(profiles)
     if guess.infers:
         guess.measures = [p for p in free if p.kind == "number" and speaks_of_any(p.name, MEASURES)]
@@ -104,9 +108,9 @@ def _guess_by_content(guess: Guess, profiles: Sequence[Profile]) -> None:
     """What the names do not tell, the values may."""
     foretold = guess.columns.get("prediction") or guess.columns.get("score")
     about = subject(foretold.name) if foretold else set()
-    same = [p for p in guess.free(profiles) if about and about <= set(words(p.name).split("_")) and _may_be_label(p)]
+    same = [p for p in guess.free(profiles) if about and about <= set(words(p.name).split("_")) and may_be_label(p)]
     guess.fall_back("label", same, f"its name speaks of {' '.join(sorted(about))}, as the prediction's does")
-    binary = [p for p in guess.free(profiles) if _may_be_label(p) and len(p.values) == 2 and not p.always]
+    binary = [p for p in guess.free(profiles) if may_be_label(p) and len(p.values) == 2 and not p.always]
     guess.fall_back("label", binary, "it has two values, and is empty where none is known yet")
     label = guess.columns.get("label")
     if not {"prediction", "score"} & set(guess.columns):
@@ -116,6 +120,9 @@ def _guess_by_content(guess: Guess, profiles: Sequence[Profile]) -> None:
         alike = [p for p in guess.free(profiles) if p.always and set(p.values) == set(label.values)]
         guess.fall_back("prediction", alike, "it has the values of the label, and is never empty")
     guess.take("label", profiles, LABEL, _is_called_label)
+    if guess.holds == "inference" and not {"prediction", "score"} & set(guess.columns):
+        numbers = [p for p in guess.free(profiles) if p.kind == "number" and not p.is_time and not speaks_of_any(p.name, MEASURES)]
+        guess.fall_back("prediction", numbers if len(numbers) == 1 else [], "it is the only column of numbers")
     ids = [p for p in guess.free(profiles) if p.unique and p.always and _is_id(p)]
     guess.fall_back("request_id", ids, "it is never empty, and no two rows have the same")
 
@@ -145,7 +152,7 @@ def _comes_with_label(profile: Profile, guess: Guess, seen: Sample) -> bool:
     )
 
 
-def _miss(guess: Guess, profiles: Sequence[Profile]) -> None:
+def miss(guess: Guess, profiles: Sequence[Profile]) -> None:
     """Note what is missing; a role of a section that is not written lets its column go."""
     unused = [] if guess.judges else ["given_at", "rater"]
     unused += [] if guess.infers else ["served_at", "prediction", "score", "version"]
@@ -159,9 +166,9 @@ def _miss(guess: Guess, profiles: Sequence[Profile]) -> None:
         guess.missing["served_at"] = times
     if guess.infers and not {"prediction", "score"} & set(guess.columns):
         guess.missing["prediction"] = few
-    if not guess.judges:
+    if "label" not in guess.columns:
         guess.missing["label"] = few
-    elif "given_at" not in guess.columns:
+    elif guess.judges and "given_at" not in guess.columns:
         guess.missing["given_at"] = times
 
 
@@ -179,7 +186,7 @@ def _is_score(profile: Profile) -> bool:
     return _is_share(profile) and (len(profile.values) > 10 or profile.unique)
 
 
-def _may_be_label(profile: Profile) -> bool:
+def may_be_label(profile: Profile) -> bool:
     return (
         _is_flat(profile)
         and (profile.kind == "number" or not profile.unique)

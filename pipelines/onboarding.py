@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pipelines.drafted import toml
 from pipelines.drafted_mapping import NEEDED, dirt, draft_mapping, is_unsure, unsure
-from pipelines.drafted_model import draft_model
+from pipelines.drafted_model import Apart, draft_model
 from pipelines.errors import InputError
 from pipelines.guessing import Guess, guess_columns
+from pipelines.guessing_labels import guess_two
 from pipelines.keys import NAME
 from pipelines.models import MAPPING
 from pipelines.profiling import Sample, sample
@@ -27,38 +28,60 @@ class Became:
 
 
 @dataclass(frozen=True)
-class Draft:
-    """The two files that were written; of every column what it became; what is `missing`, and what to look at."""
+class Drafted:
+    """The mapping that was written for a file; of every column what it became; what is `missing`, and what to look at."""
 
-    model: Path
+    file: Path
     mapping: Path
     columns: tuple[Became, ...]
     missing: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def init_model(name: str, file: Path, conf: Path) -> Draft:
+@dataclass(frozen=True)
+class Draft(Drafted):
+    """The model file too, and what was made of the labels where they lie in a file of their own."""
+
+    model: Path
+    labels: Drafted | None
+
+
+def init_model(name: str, file: Path, conf: Path, labels: Path | None = None) -> Draft:
     """Write NAME.toml and NAME.import.toml into the folder of the model files, for a CSV, Parquet or NDJSON file.
 
+    Where another file holds the `labels`, each of which names the id of its prediction, NAME.labels.import.toml is for that one.
+
     Nothing is asked, and nothing is overwritten. What is missing is marked in the files, as a line with TODO. Raises
-    InputError (name_invalid, file_exists, is_a_folder, file_missing, format_unknown, file_unreadable, column_twice, no_rows).
+    InputError (name_invalid, file_exists, is_a_folder, file_missing, format_unknown, file_unreadable, column_twice, no_rows,
+    no_common_id).
     """
     if not NAME.fullmatch(name) or name.endswith(".import"):
         raise InputError("name_invalid", f'"{name}": expected letters, digits, _, -, . and spaces, at most 128')
     folder = load(conf).models_path
-    model, mapping = folder / f"{name}.toml", folder / f"{name}{MAPPING}"
-    for path in (model, mapping):
+    model, mapping, second = folder / f"{name}.toml", folder / f"{name}{MAPPING}", folder / f"{name}.labels{MAPPING}"
+    for path in (model, mapping, *([second] if labels else [])):
         if path.exists():
             raise InputError(
                 "file_exists", f"{path}: is there already, and nothing is overwritten; choose another name"
             )
     seen = sample(file)
-    guess = guess_columns(seen)
-    model.parent.mkdir(parents=True, exist_ok=True)
-    model.write_text(draft_model(name, seen, guess), encoding="utf-8")
+    apart: Apart | None = None
+    if labels is None:
+        guess = guess_columns(seen)
+    else:
+        told = sample(labels)
+        guess, judged = guess_two(seen, told)
+        apart = Apart(told, judged)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.write_text(draft_model(name, seen, guess, apart), encoding="utf-8")
+    drafted = _drafted(name, mapping, seen, guess)
+    return Draft(**vars(drafted), model=model, labels=apart and _drafted(name, second, apart.seen, apart.guess))
+
+
+def _drafted(name: str, mapping: Path, seen: Sample, guess: Guess) -> Drafted:
     mapping.write_text(draft_mapping(name, mapping, seen, guess), encoding="utf-8")
-    missing = tuple(_missing(seen, guess))
-    return Draft(model, mapping, tuple(_became(seen, guess)), missing, tuple(_notes(seen, guess)))
+    found = tuple(_became(seen, guess)), tuple(_missing(seen, guess)), tuple(_notes(seen, guess))
+    return Drafted(seen.file, mapping, *found)
 
 
 def _missing(seen: Sample, guess: Guess) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.importing import ImportReport
-from pipelines.onboarding import Draft
+from pipelines.onboarding import Draft, Drafted
 from pipelines.status import LakeStatus
 from pipelines.verify import Difference, Report
 
@@ -109,19 +109,29 @@ def imported(report: ImportReport) -> Lines:
 _IMPORTED = ("records", "inferences", "feedback", "not_events", "already_there", "blank_lines", "unlabelled")
 
 
-def drafted(draft: Draft, file: Path) -> Lines:
-    """What became of each column of a file, what is missing, and what to do next."""
-    table = Table(header_style="bold", box=SIMPLE)
+def drafted(draft: Draft) -> Lines:
+    """What became of each column of the files, what is missing, and what to do next."""
+    files: list[Drafted] = [draft, *([draft.labels] if draft.labels else [])]
+    told = [f"written: {path}" for path in (draft.model, *(one.mapping for one in files))]
+    told += [f"missing: {missing}" for one in files for missing in one.missing]
+    told += [f"note: {note}" for one in files for note in one.notes]
+    read = "complete the lines with TODO" if any(one.missing for one in files) else "read the files and correct them"
+    told += [f"next: {read}, then:"]
+    closing = ["", " --frontier"][-len(files) :]
+    told += [
+        f"  hindsight import {quote(str(one.file))} --mapping {quote(str(one.mapping))} --claimed{last}"
+        for one, last in zip(files, closing, strict=True)
+    ]
+    return Lines(*(_columns(one, titled=len(files) > 1) for one in files), *(Text(line) for line in told))
+
+
+def _columns(draft: Drafted, *, titled: bool) -> Table:
+    table = Table(title=str(draft.file) if titled else None, title_justify="left", header_style="bold", box=SIMPLE)
     for name in ("column", "became", "why"):
         table.add_column(name, overflow="fold")
     for column in draft.columns:
         table.add_row(*map(escape, (column.column, column.became, column.why)))
-    told = [f"written: {path}" for path in (draft.model, draft.mapping)]
-    told += [f"missing: {missing}" for missing in draft.missing]
-    told += [f"note: {note}" for note in draft.notes]
-    read = "complete the lines with TODO in both files" if draft.missing else "read both files and correct them"
-    told += [f"next: {read}, then: hindsight import {file} --mapping {draft.mapping} --claimed --frontier"]
-    return Lines(table, *(Text(line) for line in told))
+    return table
 
 
 def quality(frame: pd.DataFrame, title: str, name: str) -> Table:

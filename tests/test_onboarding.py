@@ -478,3 +478,66 @@ def test_an_import_says_that_the_model_has_no_label_yet(
         capsys.readouterr()
         assert main(["import", *given]) == 0
         assert (f"{model}: the model has no label yet" in capsys.readouterr().err) == lacks
+
+
+def two_files(folder: Path, count: int = 240) -> tuple[Path, Path]:
+    """Deliveries: minutes foretold, and in another file the minutes it took, of most of them, some days later."""
+    start = [T0 + timedelta(minutes=37 * i) for i in range(count)]
+    foretold = [f"ORD/{i} ß;{at.isoformat()};{20 + i % 9}.5;v{1 + i % 2}" for i, at in enumerate(start)]
+    took = [f"{(at + timedelta(hours=1 + i % 50)).isoformat()};ORD/{i} ß;{21 + i % 9}" for i, at in enumerate(start) if i % 7]
+    first = csv(folder, "Bestellung;when;eta minutes;version", foretold, "predictions.csv")
+    return first, csv(folder, "arrived;order;minutes", took, "labels.csv")
+
+
+def test_labels_in_a_file_of_their_own_name_the_predictions(tmp_path: Path, conf: Path) -> None:
+    predictions, labels = two_files(tmp_path)
+    draft = init_model("eta", predictions, conf, labels)
+    assert draft.labels is not None
+    assert (draft.missing, draft.labels.missing) == ((), ())
+    assert became(draft) == {"Bestellung": "request_id", "when": "served_at", "eta minutes": "prediction", "version": "version"}
+    assert {one.column: one.became for one in draft.labels.columns} == {
+        "arrived": "given_at", "order": "request_id", "minutes": "label"
+    }
+    assert draft.labels.mapping.name == "eta.labels.import.toml"
+    served = imported(tmp_path, predictions, draft.model, draft.mapping)
+    judged = imported(tmp_path / "other", labels, draft.model, draft.labels.mapping)
+    assert [row["reason"] for row in [*served, *judged] if row["reason"]] == []
+    ids = {row["inference"]["request_id"] for row in served if row["kind"] == "inference"}
+    assert len(ids) == 240
+    assert {row["feedback"]["request_id"] for row in judged if row["kind"] == "feedback"} < ids
+
+
+def test_the_window_is_as_long_as_the_labels_of_the_other_file_take(tmp_path: Path, conf: Path) -> None:
+    predictions, labels = two_files(tmp_path)
+    definition = load_model(init_model("eta", predictions, conf, labels).model)[1]
+    assert (definition.label, definition.policy and definition.policy.type) == ("minutes", "number")
+    assert definition.policy is not None
+    assert definition.policy.window == 7 * 86_400  # the longest takes 50 hours
+
+
+def test_a_score_and_a_yes_or_no_in_the_other_file(tmp_path: Path, conf: Path) -> None:
+    first = csv(tmp_path, "id,at,score", [f"t{i},{(T0 + timedelta(hours=i)).isoformat()},0.{i:03}" for i in range(50)], "p.csv")
+    rows = [f"t{i},{i % 2},{(T0 + timedelta(hours=i + 3)).isoformat()},ann{i % 3}" for i in range(50)]
+    draft = init_model("fraud", first, conf, csv(tmp_path, "id,fraud,reviewed_at,reviewer", rows, "l.csv"))
+    assert "prediction = {column = \"score\", at_least = 0.5}" in draft.mapping.read_text(encoding="utf-8")
+    definition = load_model(draft.model)[1]
+    assert (definition.label, definition.positive, definition.threshold) == ("fraud", 1, 0.5)
+
+
+def test_labels_that_name_no_prediction_are_refused_and_nothing_is_written(tmp_path: Path, conf: Path) -> None:
+    predictions, _ = two_files(tmp_path)
+    labels = csv(tmp_path, "who,minutes", [f"X{i},{i}" for i in range(9)], "labels.csv")
+    with pytest.raises(InputError) as caught:
+        init_model("eta", predictions, conf, labels)
+    assert caught.value.code == "no_common_id"
+    assert not (conf / "models").exists()
+
+
+def test_the_command_says_how_both_files_are_imported(
+    tmp_path: Path, conf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictions, labels = two_files(tmp_path)
+    assert main(["model", "init", "eta", "--from", str(predictions), "--labels", str(labels), "--conf", str(conf)]) == 0
+    said = capsys.readouterr().out
+    assert f"hindsight import {predictions} --mapping {conf}/models/eta.import.toml --claimed\n" in said
+    assert f"hindsight import {labels} --mapping {conf}/models/eta.labels.import.toml --claimed --frontier\n" in said
