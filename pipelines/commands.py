@@ -108,18 +108,15 @@ def maintain(asked: Namespace) -> int:
 
 
 def import_(asked: Namespace) -> int:
-    from pipelines.importing import import_files
-    from pipelines.mapping import load_mapping
+    from pipelines.importing import Source, checked, import_files
     from pipelines.models import without_label
     from pipelines.producer import declared_log
-    from pipelines.reading import format_of
 
     settings = _settings(asked)
     lake = settings.lake.path.resolve()
-    for file in asked.files:
-        if file != "-":
-            # before the log is made: a mistyped name leaves no lake behind
-            format_of(Path(file))
+    files: list[Source] = [file if file == "-" else Path(file) for file in asked.files]
+    # before the log is made: what is refused leaves no lake behind
+    mapping, _ = checked(files, asked.mapping, claimed=asked.claimed, frontier=asked.frontier)
     log = declared_log(settings)
     try:
         with bar() as shown:
@@ -131,7 +128,7 @@ def import_(asked: Namespace) -> int:
                 shown.update(tasks[progress.file], completed=progress.done)
 
             report = import_files(
-                [file if file == "-" else Path(file) for file in asked.files],
+                files,
                 log,
                 state_dir=lake / "_imports",
                 mapping=asked.mapping,
@@ -142,8 +139,8 @@ def import_(asked: Namespace) -> int:
             )
     finally:
         log.close()
-    if asked.mapping:
-        for path in without_label(settings.models_path, load_mapping(asked.mapping).models):
+    if mapping:
+        for path in without_label(settings.models_path, mapping.models):
             told.print(
                 f"{path}: the model has no label yet, so nothing judges these records; complete the lines with TODO",
                 soft_wrap=True,

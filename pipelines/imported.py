@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pipelines.moments import instant, rfc3339
 
@@ -22,8 +24,8 @@ class Memory:
         self.position, self.records, self.finished = 0, 0, False
         self.latest: datetime | None = None
         self._last = _EPOCH
-        if path and path.is_file():
-            kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = _kept(path) if path else {}
+        if kept:
             self.position, self.records, self.finished = kept["position"], kept["records"], kept["finished"]
             self.latest = instant(kept["latest"])
             self._last = self.latest or _EPOCH
@@ -49,3 +51,16 @@ class Memory:
         beside = self.path.with_suffix(f".{os.getpid()}")
         beside.write_text(json.dumps(kept), encoding="utf-8")
         beside.replace(self.path)
+
+
+def latest_of(folder: Path) -> datetime | None:
+    """The greatest claimed receipt of all imports that are remembered in a folder."""
+    return max(filter(None, (instant(_kept(path).get("latest")) for path in folder.glob("*.json"))), default=None)
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What was written; nothing where that is lost or broken: then the file is read again, and its events are duplicates."""
+    with suppress(OSError, ValueError):
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return kept
+    return {}

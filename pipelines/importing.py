@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 from pipelines.errors import InputError, nearest
-from pipelines.imported import Memory
+from pipelines.imported import Memory, latest_of
 from pipelines.mapping import Mapping, load_mapping
 from pipelines.reading import Block, Row, columns, format_of, length, lines, naive_times, rows
 from pipelines.records import OWN_TIMES, Record, kind_of, reader
@@ -93,23 +93,15 @@ def import_files(
     """Append the records of files (NDJSON, CSV, Parquet; "-" is NDJSON from a pipe) to the log.
 
     `claimed`: history; each record says when it was received (see `records.history`, `mapping.Section`). `frontier`:
-    nothing older is to come, so at the end the whole minute after the last receipt is asserted. `state_dir` remembers
-    what was done.
+    nothing older is to come, so at the end the whole minute after the last receipt is asserted: the last of these files, and of
+    those of earlier imports. `state_dir` remembers what was done.
 
     Raises, before anything is appended, InputError (no_files, is_a_folder, file_missing, format_unknown,
     file_unreadable, column_twice, column_missing, mapping_missing, time_zone_missing, frontier_not_claimed); ConfigError for a mapping.
     Raises, when everything is appended, InputError frontier_from_the_future: receipts claim to be later than now.
     """
-    if not files:
-        raise InputError("no_files", 'import: no files; expected NDJSON, CSV or Parquet files, or "-" for a pipe')
-    if frontier and not claimed:
-        raise InputError(
-            "frontier_not_claimed",
-            "import: a closing frontier belongs to history; without a claimed clock the log itself knows the time",
-        )
-    chosen = load_mapping(mapping) if mapping else None
-    forms = [_checked(file, chosen) for file in files]
-    reports, latest = [], None
+    chosen, forms = checked(files, mapping, claimed=claimed, frontier=frontier)
+    reports, latest = [], latest_of(state_dir)
     for file, form in zip(files, forms, strict=True):
         memory = Memory(None if file == "-" else state_dir / f"{_identity(file, chosen, claimed)}.json", str(file))
         with _blocks(file, form, chosen, memory.position, stdin) as blocks:
@@ -121,6 +113,21 @@ def import_files(
     closing = latest - (latest - _EPOCH) % _MINUTE + _MINUTE
     log.assert_frontier(closing)
     return ImportReport(tuple(reports), closing)
+
+
+def checked(
+    files: Sequence[Source], mapping: Path | None, *, claimed: bool, frontier: bool
+) -> tuple[Mapping | None, list[str]]:
+    """The mapping, and the format of each file, where they can be imported so. Raises what `import_files` raises before it appends."""
+    if not files:
+        raise InputError("no_files", 'import: no files; expected NDJSON, CSV or Parquet files, or "-" for a pipe')
+    if frontier and not claimed:
+        raise InputError(
+            "frontier_not_claimed",
+            "import: a closing frontier belongs to history; without a claimed clock the log itself knows the time",
+        )
+    chosen = load_mapping(mapping) if mapping else None
+    return chosen, [_checked(file, chosen) for file in files]
 
 
 def _told(

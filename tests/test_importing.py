@@ -190,6 +190,15 @@ def command(tmp_path: Path, *arguments: str) -> int:
     return main(["import", *arguments, "--conf", str(tmp_path / "conf"), "--lake", str(tmp_path / "lake")])
 
 
+def test_what_is_refused_leaves_no_lake_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, mapping = csv_file(tmp_path, "id,at\n")
+    assert command(tmp_path, str(file)) == 2
+    assert "mapping_missing" in capsys.readouterr().err
+    assert main(["import", str(file), "--mapping", str(mapping), "--conf", f"{tmp_path}/conf", "--lake", f"{tmp_path}/lake"]) == 2
+    assert "column_missing" in capsys.readouterr().err
+    assert not (tmp_path / "lake").exists()
+
+
 def test_the_command_warns_of_what_is_no_event_and_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -302,6 +311,21 @@ def test_a_receipt_beyond_all_reason_does_not_end_time(log: EmbeddedLog, load: A
     report = load(write(tmp_path / "e.ndjson", "\n".join(lines)), claimed=True, frontier=True)
     assert report.frontier == T0 + timedelta(minutes=1)
     assert [at for _, at in records(log)][:2] == [T0, T0]
+
+
+def test_a_closing_frontier_is_not_before_what_an_earlier_import_brought(load: Any, tmp_path: Path) -> None:
+    load(write(tmp_path / "predictions.ndjson", '{"served_at":"2026-03-01T10:00:00Z"}'), claimed=True)
+    labels = write(tmp_path / "labels.ndjson", '{"given_at":"2026-03-01T09:00:00Z"}')
+    assert load(labels, claimed=True, frontier=True).frontier == T0 + timedelta(minutes=1)
+
+
+def test_an_import_that_lost_its_memory_is_done_again(log: EmbeddedLog, load: Any, tmp_path: Path) -> None:
+    file = write(tmp_path / "e.ndjson", '{"served_at":"2026-03-01T10:00:00Z"}')
+    load(file, claimed=True)
+    for memory in (tmp_path / "imports").iterdir():
+        memory.write_text("")
+    load(file, claimed=True)
+    assert len(records(log)) == 2
 
 
 def test_a_crash_before_the_frontier_is_made_good_by_the_next_run(load: Any, tmp_path: Path) -> None:
