@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import TypeAlias
 from pipelines import commands, questions, repairs
 from pipelines.arguments import Parser, count, instant, pair, positive
 from pipelines.definition import GRAINS
-from pipelines.errors import HindsightError
 from pipelines.jobs import NAMES
+from pipelines.unforeseen import tell
 
 _Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 DESCRIPTION = (
@@ -56,14 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             top.print_help()
             return 2
         return int(asked.run(asked))
-    except HindsightError as error:
-        if "--json" in words:
-            print(json.dumps({"error": error.code, "message": error.message}))
-        print(f"hindsight: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         print("hindsight: stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        return tell(error, as_json="--json" in words)
 
 
 def _command(known: _Commands, name: str, run: object, meaning: str, example: str) -> Parser:
@@ -280,11 +276,11 @@ def _model(known: _Commands) -> None:
         "NAME.import.toml (which column is which field), with what is missing marked TODO"
     )
     command = _command(kinds, "init", commands.model, meaning, example)
-    command.add_argument("--labels", type=Path, metavar="FILE", help="labels that lie in a file of their own, and name the prediction's id")
     command.add_argument("name", metavar="NAME", help="name of the model")
     command.add_argument(
         "--from", dest="source", type=Path, required=True, metavar="FILE", help="CSV, Parquet or NDJSON"
     )
+    command.add_argument("--labels", type=Path, metavar="FILE", help="labels that lie in a file of their own, and name the prediction's id")
 
 
 def _status(known: _Commands) -> None:

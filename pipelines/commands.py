@@ -24,6 +24,7 @@ from pipelines.console import answer, bar, out, told
 from pipelines.jobs import NAMES
 from pipelines.paths import existing
 from pipelines.settings import Settings
+from pipelines.unforeseen import java_ended
 
 
 def demo(asked: Namespace) -> int:
@@ -193,11 +194,17 @@ def _lake(asked: Namespace) -> Path:
 
 @contextmanager
 def _stoppable() -> Iterator[Event]:
-    """An event that Ctrl-C or a polite kill sets, so that the end is orderly."""
+    """An event that Ctrl-C or a polite kill sets, so that the end is orderly; it is no error then that Java was killed too, as
+    service managers do.
+    """
     stop = Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
+    except Exception as error:
+        if stop.is_set() and java_ended(error):
+            raise KeyboardInterrupt from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -64,6 +64,8 @@ def build(settings: Settings, *, app: str = "hindsight", log: Path | None = None
     try:
         with _stderr_to(log):
             session = builder.getOrCreate()
+    except OSError:  # the file for what Java says
+        raise
     except Exception as error:
         raise MachineError(
             "spark_failed",
@@ -73,6 +75,8 @@ def build(settings: Settings, *, app: str = "hindsight", log: Path | None = None
             + (f" What Spark said is in {log}." if log else ""),
         ) from error
     session.sparkContext.setLogLevel("ERROR")
+    # where Java ends first, this server of numbers that nobody adds up would print a traceback
+    session.sparkContext._accumulatorServer.handle_error = _nothing_to_say
     session.dataSource.register(LogSource)
     return session
 
@@ -85,6 +89,10 @@ def opened(settings: Settings, *, app: str = "hindsight") -> Iterator[SparkSessi
         yield spark
     finally:
         spark.stop()
+
+
+def _nothing_to_say(*_: object) -> None:
+    pass
 
 
 def log_of(settings: Settings) -> Path:

@@ -1,0 +1,89 @@
+"""How a mistake is told, also one that no command foresaw: in a paragraph, with a code, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import sqlite3
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+
+from pipelines.errors import HindsightError, MachineError, StateError
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def tell(error: Exception, *, as_json: bool) -> int:
+    """Say what went wrong; the exit code."""
+    if isinstance(error, BrokenPipeError):
+        # whoever reads the answer has seen enough, as `head` has; the interpreter's own last flush shall not fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    found = named(error)
+    if as_json:
+        print(json.dumps({"error": found.code, "message": found.message}))
+    print(f"hindsight: {found}", file=sys.stderr)
+    return found.exit_code
+
+
+def named(error: Exception) -> HindsightError:
+    """The error that a person can act on; MachineError no_permission, disk_full, java_ended, StateError log_busy, else unexpected."""
+    for one in _chain(error):
+        if isinstance(one, HindsightError):
+            return one
+        number = _number(one)
+        if number in _FORBIDDEN:
+            advice = "give this user the right to write there, or name another folder with --lake."
+            return MachineError("no_permission", f"{_said(one)}: {advice}")
+        if number in _FULL:
+            return MachineError("disk_full", f"{_said(one)}: make room, and start the same again; what is half written does not count.")
+        if isinstance(one, sqlite3.OperationalError) and "locked" in str(one):
+            return StateError("log_busy", "another process has been writing to the log for a minute. Try again when it is done.")
+    if java_ended(error):
+        return MachineError(
+            "java_ended",
+            "the Java process in which Spark runs has ended: it was killed, or had no memory left (spark.memory of settings.toml). "
+            "Start the same again: it goes on where it was. What Java said last is in _logs/spark.log of the lake.",
+        )
+    return _unexpected(error)
+
+
+def java_ended(error: BaseException) -> bool:
+    """Whether this came of a JVM that is no more."""
+    return any(
+        type(one).__name__ == "Py4JNetworkError" or (isinstance(one, ConnectionError) and not isinstance(one, BrokenPipeError))
+        for one in _chain(error)
+    )
+
+
+def _unexpected(error: Exception) -> HindsightError:
+    with tempfile.NamedTemporaryFile("w", prefix="hindsight-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        traceback.print_exception(error, file=file)
+    return HindsightError("unexpected", f"{_said(error)}. That should not happen; please report it with the trace in {file.name}.")
+
+
+def _said(error: BaseException) -> str:
+    """The first line of what it says of itself."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _number(error: BaseException) -> int | None:
+    """Which error of the system it is, also where a library put it into words."""
+    found = re.search(r"\(os error (\d+)\)", str(error)) if isinstance(error, Exception) else None
+    return int(found[1]) if found else getattr(error, "errno", None) if isinstance(error, OSError) else None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that it came of."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or one.__context__

@@ -1,0 +1,58 @@
+"""What no command foresaw is told like every other mistake, and never as a traceback."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from pathlib import Path
+
+import pytest
+from py4j.protocol import Py4JNetworkError
+
+from pipelines import cli, commands
+from pipelines.errors import HindsightError, StateError
+from pipelines.unforeseen import named
+
+
+def of(error: BaseException, cause: BaseException | None) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "exit_code"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/lake"), "no_permission", 4),
+        (OSError(errno.EROFS, "Read-only file system", "/lake"), "no_permission", 4),
+        (OSError("Generic LocalFileSystem error: Unable to open file: Permission denied (os error 13)"), "no_permission", 4),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk_full", 4),
+        (RuntimeError("Generic error: No space left on device (os error 28)"), "disk_full", 4),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "java_ended", 4),
+        (of(RuntimeError("while stopping"), Py4JNetworkError("Answer from Java side is empty")), "java_ended", 4),
+        (sqlite3.OperationalError("database is locked"), "log_busy", 5),
+        (of(RuntimeError("while closing"), StateError("lease_held", "held")), "lease_held", 5),
+        (KeyError("what"), "unexpected", 1),
+    ],
+    ids=lambda one: one if isinstance(one, str) else None,
+)
+def test_every_error_has_a_code(error: Exception, code: str, exit_code: int) -> None:
+    told = named(error)
+    assert (told.code, told.exit_code) == (code, exit_code)
+    assert "\n" not in told.message
+
+
+def test_a_command_tells_in_a_paragraph_and_keeps_the_trace_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def broken(_: object) -> int:
+        raise IndexError("list index out of range\nand more")
+
+    monkeypatch.setattr(commands, "schema", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cli.main(["schema", "inference"]) == HindsightError.exit_code
+    said = capsys.readouterr().err
+    assert said.startswith("hindsight: IndexError: list index out of range. ")
+    assert said.endswith(" [unexpected]\n")
+    [trace] = tmp_path.glob("hindsight-*.txt")
+    assert str(trace) in said
+    assert "in broken" in trace.read_text()
