@@ -119,7 +119,7 @@ def _expected(part: _Slice) -> str:
 def _found(db: Any, stored: Stored, part: _Slice) -> str:
     """The rows on disk; a row in another date's partition than its cell's belongs there and is missed here."""
     dates = {_EPOCH + timedelta(days=day): day for day in range(part.first, part.last + 1)}
-    files = [(uri, dates[values["cell_date"]]) for uri, values in stored.files if values["cell_date"] in dates]
+    files = [(file, dates[values["cell_date"]]) for file, values in stored.files if values["cell_date"] in dates]
     db.register("_files", frame(files, _FILES))
     db.execute("CREATE OR REPLACE TEMP TABLE file_days AS SELECT * FROM _files")
     db.unregister("_files")

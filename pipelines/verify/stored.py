@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -29,20 +30,19 @@ class Stored:
             parts = table.metadata().partition_columns
             named = ["path", *(f"partition.{part}" for part in parts)]
             actions = pa.table(table.get_add_actions(flatten=True)).select(named)
-            by_name = {uri.rsplit("/", 1)[-1]: uri for uri in table.file_uris()}
             for action in actions.to_pylist():
-                uri = by_name[action["path"].rsplit("/", 1)[-1]]
-                self.files.append((uri, {part: action[f"partition.{part}"] for part in parts}))
+                file = path / unquote(action["path"])
+                self.files.append((str(file), {part: action[f"partition.{part}"] for part in parts}))
 
     def select(self, columns: str, where: str = "TRUE", join: str = "", **partition: set[Any]) -> str | None:
         """A query over the files whose partition values are among these; None where there are no files, hence no rows.
 
         `join` may use each row's `filename`.
         """
-        files = [uri for uri, values in self.files if all(values[part] in among for part, among in partition.items())]
+        files = [file for file, values in self.files if all(values[part] in among for part, among in partition.items())]
         if not files:
             return None
-        listed = ", ".join(quoted(uri) for uri in files)
+        listed = ", ".join(quoted(file) for file in files)
         source = f"read_parquet([{listed}], hive_partitioning = false, filename = {'true' if join else 'false'})"
         return f"SELECT {columns} FROM {source} {join} WHERE {where}"
 
