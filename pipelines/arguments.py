@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NoReturn
 
 from pipelines.errors import InputError
@@ -41,6 +42,20 @@ def count(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 2**31 - 1:
         raise InputError("not_a_count", f"{text!r} is no count; expected a whole number above 0, such as 50")
     return int(text)
+
+
+def offset(text: str) -> int:
+    """A position of the log. Raises InputError not_an_offset."""
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise InputError("not_an_offset", f"{text!r} is no position of the log; expected a whole number from 0 on, such as 296")
+    return int(text)
+
+
+def folder(text: str) -> Path:
+    """A folder. Raises InputError no_folder_named: an empty text would be the current one."""
+    if not text.strip():
+        raise InputError("no_folder_named", "--lake or --conf is empty; expected a folder. Is a variable of the shell not set?")
+    return Path(text)
 
 
 def positive(text: str) -> float:

@@ -10,7 +10,7 @@ from textwrap import fill
 from typing import TypeAlias
 
 from pipelines import commands, questions, repairs
-from pipelines.arguments import Parser, count, instant, pair, positive
+from pipelines.arguments import Parser, count, folder, instant, offset, pair, positive
 from pipelines.definition import GRAINS
 from pipelines.jobs import NAMES
 from pipelines.unforeseen import tell
@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _command(known: _Commands, name: str, run: object, meaning: str, example: str) -> Parser:
     command = _parser(known, name, meaning, example)
     command.set_defaults(run=run)
-    command.add_argument("--lake", type=Path, metavar="DIR", help="folder of the lake (settings: lake.path)")
-    command.add_argument("--conf", type=Path, metavar="DIR", help="folder of settings.toml and models/")
+    command.add_argument("--lake", type=folder, metavar="DIR", help="folder of the lake (settings: lake.path)")
+    command.add_argument("--conf", type=folder, metavar="DIR", help="folder of settings.toml and models/")
     command.add_argument("--json", action="store_true", help="print JSON")
     return command
 
@@ -90,7 +90,7 @@ def _demo(known: _Commands) -> None:
     command.add_argument(
         "--speed", type=positive, metavar="X", help="pace, in times that of 2013 (as fast as possible)"
     )
-    command.add_argument("--keep", type=Path, metavar="DIR", help="lay the lake there, in place of an earlier demo (./demo)")
+    command.add_argument("--keep", type=folder, metavar="DIR", help="lay the lake there, in place of an earlier demo (./demo)")
 
 
 def _run(known: _Commands) -> None:
@@ -165,7 +165,7 @@ def _explain(known: _Commands) -> None:
     )
     which = event.add_mutually_exclusive_group(required=True)
     which.add_argument("--id", metavar="ID", help="its request_id or feedback_id")
-    which.add_argument("--offset", type=int, metavar="N", help="its offset in the log")
+    which.add_argument("--offset", type=offset, metavar="N", help="its offset in the log")
 
 
 def _explain_metric(kinds: _Commands) -> None:

@@ -57,7 +57,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file. Raises ConfigError file_missing or toml_invalid."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise ConfigError("file_missing", f"{path}: there is no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("toml_invalid", f"{path}: not TOML: {error}") from error
@@ -96,6 +96,19 @@ def _text(value: str) -> str:
     return value
 
 
+def _path(value: str) -> Path:
+    return Path(_text(value)).expanduser()
+
+
+def _lake(value: str) -> Path:
+    path = _path(value)
+    if path.exists() and not path.is_dir():
+        raise ValueError("a folder, and there is a file of that name")
+    if "%" in str(path.resolve()):
+        raise ValueError("a path without a percent sign: what reads and writes tables takes it for the start of a coded letter")
+    return path
+
+
 def _options(value: dict[str, Any]) -> dict[str, str]:
     if not all(isinstance(option, str) for option in value.values()):
         raise ValueError('a table of strings, such as {"spark.ui.enabled" = "true"}')
@@ -125,7 +138,8 @@ class Setting:
 COUNT = Kind(int, "an integer", _at_least(1))
 FLAG = Kind(bool, "true or false", bool)
 TEXT = Kind(str, "a string", _text)
-PATH = Kind(str, "a path", lambda value: Path(_text(value)).expanduser())
+PATH = Kind(str, "a path", _path)
+LAKE = Kind(str, "a path", _lake)
 DURATION = Kind(str, 'a duration such as "24 hours"', duration)
 PERIOD = Kind(str, 'a duration such as "24 hours"', _longer_than_nothing)
 SIZE = Kind(str, 'a size such as "16 MB"', size)

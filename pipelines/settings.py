@@ -16,6 +16,7 @@ from pipelines.quantities import (
     COUNT,
     DURATION,
     FLAG,
+    LAKE,
     OPTIONS,
     PATH,
     PERIOD,
@@ -43,7 +44,7 @@ class Lake:
     path: Annotated[
         Path,
         Setting(
-            "lake", PATH, "the folder that holds everything: tables, log, checkpoints; relative to where you start"
+            "lake", LAKE, "the folder that holds everything: tables, log, checkpoints; relative to where you start"
         ),
     ]
     committer: Annotated[

@@ -24,7 +24,7 @@ from pipelines.cli import main, parser
 from pipelines.contract import Table
 from pipelines.definition import Definition, Policy
 from pipelines.demo import show
-from pipelines.errors import InputError
+from pipelines.errors import InputError, MachineError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.silver.tables import CONTROLS
 from pipelines.verify import Report
@@ -82,6 +82,9 @@ def refused(*words: str) -> str:
     ("code", "words"),
     [
         ("not_a_count", "outcomes --limit 0"),
+        ("not_an_offset", "explain event --offset 9223372036854775808"),
+        ("not_an_offset", "explain event --offset -1"),
+        ("no_folder_named", "status --lake="),
         ("not_a_pace", "demo --speed 0"),
         ("not_a_segment", "explain metric --segment JFK"),
         ("bad_usage", "metrics --evry 1"),
@@ -100,7 +103,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     """Run a command that must not come to start Spark: its exit code, and the code of its error."""
 
     def started(*_: Any, **__: Any) -> None:
-        raise AssertionError("a session was started")
+        raise MachineError("session_started", "a session was started")
 
     monkeypatch.setattr(session, "build", started)
 
@@ -200,8 +203,8 @@ def test_a_question_that_has_no_answer_is_refused_before_a_session_starts(
 
 def test_a_question_that_has_an_answer_comes_to_a_session(command: Any, lake: Path, tmp_path: Path) -> None:
     asked = f"metrics --by origin --metric auc --as-of {FRONTIER - timedelta(days=1):%Y-%m-%d}"
-    with pytest.raises(AssertionError, match="a session was started"):
-        command(*asked.split(), "--plot", tmp_path / "new" / "auc.png", "--lake", lake)
+    plot = tmp_path / "new" / "auc.png"
+    assert command(*asked.split(), "--plot", plot, "--lake", lake) == (4, "session_started")
 
 
 def test_where_there_is_no_lake_none_is_asked(command: Any, tmp_path: Path) -> None:

@@ -107,6 +107,8 @@ def test_a_wrong_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             'committer: expected "arrow" or "spark" (did you mean "spark"?)',
         ),
         ('[lake]\npath = " "\n', "bad_value", "lake.path: expected a text that is not empty"),
+        ('[lake]\npath = "50%"\n', "bad_value", "lake.path: expected a path without a percent sign"),
+        (f'[lake]\npath = "{__file__}"\n', "bad_value", "lake.path: expected a folder, and there is a file of that name"),
         ('[run]\ntrigger = "5 parsecs"\n', "bad_value", "run.trigger: expected a whole number and a unit"),
         ('[run]\njoin_horizon = "0 hours"\n', "bad_value", "run.join_horizon: expected a duration of more than 0"),
         (
