@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.paths import checkpoints, log_path
 from pipelines.settings import PACKAGED, load
+from pipelines.silver.tables import CONTROLS
 from pipelines.verify import verify
 from tests import small
 from tests.small import GENERATION, QUERY, T0
@@ -57,6 +59,14 @@ def test_the_parts_of_a_lake_are_checked_after_the_machine(root: Path) -> None:
 def test_where_there_is_no_lake_nothing_is_checked_or_made(tmp_path: Path) -> None:
     assert checks(tmp_path / "lake") == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lake_that_only_took_records_in_lacks_nothing(tmp_path: Path) -> None:
+    with closing(EmbeddedLog(log_path(tmp_path))) as log:
+        Lake(tmp_path).create(CONTROLS)  # as an import and a producer do
+        log.append([b"one"])
+    assert failing(tmp_path) == []
+    assert ("Not yet read", "1 records of the log") in {(check.name, check.found) for check in checks(tmp_path)}
 
 
 def test_what_waits_is_told_and_is_nothing_wrong(root: Path) -> None:
