@@ -37,6 +37,14 @@ def pair(text: str) -> tuple[str, str]:
     return field, value
 
 
+def segments(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """The value of each field. Raises InputError segment_twice: of two values of one field, neither is the one asked for."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise InputError("segment_twice", "--segment: a field has one value; ask again for another")
+    return found
+
+
 def count(text: str) -> int:
     """A whole number above 0. Raises InputError not_a_count."""
     if not text.isdecimal() or not 0 < int(text) < 2**31 - 1:

@@ -17,6 +17,7 @@ from rich.console import Group
 
 from pipelines import settings as configuration
 from pipelines import view
+from pipelines.arguments import segments
 from pipelines.console import answer, told
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def explain_metric(asked: Namespace) -> int:
         metric=asked.metric,
         cell=asked.cell,
         grain=asked.grain,
-        segment=dict(asked.segment),
+        segment=segments(asked.segment),
         version=asked.version,
         as_of=asked.as_of,
         mature=asked.mature,

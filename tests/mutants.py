@@ -224,4 +224,32 @@ MUTANTS = (
         "if written is not None and written > planned + 9:",
         "tests/test_health.py::test_a_start_refuses_an_old_checkpoint",
     ),
+    Mutant(
+        "labels name whatever column they share a value with",
+        "guessing_labels.py",
+        "return pairs[shared.index(max(shared))]",
+        "return pairs[shared.index(min(shared))]",
+        "tests/test_onboarding.py::test_a_score_and_a_yes_or_no_in_the_other_file",
+    ),
+    Mutant(
+        "a closing frontier knows only its own import",
+        "importing.py",
+        "reports, latest = [], latest_of(state_dir)",
+        "reports, latest = [], None",
+        "tests/test_importing.py::test_a_closing_frontier_is_not_before_what_an_earlier_import_brought",
+    ),
+    Mutant(
+        "a file is found by its address",
+        "verify/stored.py",
+        'file = path / unquote(action["path"])',
+        "file = table.file_uris()[0]",
+        "tests/test_stored.py::test_a_lake_may_have_any_name",
+    ),
+    Mutant(
+        "an error that nobody foresaw is let through",
+        "unforeseen.py",
+        'return HindsightError("unexpected",',
+        'raise error; HindsightError("unexpected",',
+        "tests/test_unforeseen.py::test_every_error_has_a_code",
+    ),
 )

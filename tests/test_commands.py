@@ -193,6 +193,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("unknown_model", "outcomes --model n"),
         ("unknown_label", "outcomes --label lat"),
         ("as_of_above_frontier", "outcomes --as-of 2013-01-27"),
+        ("segment_twice", "explain metric --model m --label late --metric auc --cell 2013-01-25 --segment origin=JFK --segment origin=EWR"),
     ],
 )
 def test_a_question_that_has_no_answer_is_refused_before_a_session_starts(

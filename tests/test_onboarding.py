@@ -519,7 +519,11 @@ def test_a_score_and_a_yes_or_no_in_the_other_file(tmp_path: Path, conf: Path) -
     first = csv(tmp_path, "id,at,score", [f"t{i},{(T0 + timedelta(hours=i)).isoformat()},0.{i:03}" for i in range(50)], "p.csv")
     rows = [f"t{i},{i % 2},{(T0 + timedelta(hours=i + 3)).isoformat()},ann{i % 3}" for i in range(50)]
     draft = init_model("fraud", first, conf, csv(tmp_path, "id,fraud,reviewed_at,reviewer", rows, "l.csv"))
-    assert "prediction = {column = \"score\", at_least = 0.5}" in draft.mapping.read_text(encoding="utf-8")
+    assert draft.labels is not None
+    assert {one.became: one.column for one in draft.labels.columns} == {
+        "request_id": "id", "label": "fraud", "given_at": "reviewed_at", "rater": "reviewer"
+    }  # fmt: skip
+    assert 'prediction = {column = "score", at_least = 0.5}' in draft.mapping.read_text(encoding="utf-8")
     definition = load_model(draft.model)[1]
     assert (definition.label, definition.positive, definition.threshold) == ("fraud", 1, 0.5)
 
