@@ -16,7 +16,7 @@ from pipelines.cells import number, pointed
 from pipelines.errors import InputError
 from pipelines.kinds import kind_of_cells
 from pipelines.moments import EPOCHS, instant
-from pipelines.reading import Row, columns, format_of, lines, rows
+from pipelines.reading import Row, columns, format_of, lines, refuse_other_than_utf8, rows
 
 SAMPLE = 50_000
 """Rows that are looked at."""
@@ -90,7 +90,7 @@ class Sample:
 def sample(file: Path) -> Sample:
     """Look at a CSV, Parquet or NDJSON file.
 
-    Raises InputError (is_a_folder, file_missing, format_unknown, file_unreadable, column_twice, no_rows).
+    Raises InputError (is_a_folder, file_missing, format_unknown, file_unreadable, not_utf8, column_twice, no_rows).
     """
     delimiter = _delimiter(file) if format_of(file) == "csv" else ","
     found: list[Row] = []
@@ -98,9 +98,12 @@ def sample(file: Path) -> Sample:
         found.append(row)
         if len(found) >= SAMPLE:
             break
+    for place, row in enumerate(found if format_of(file) == "csv" else [], 1):
+        refuse_other_than_utf8(file, f"row {place}", row.values())
     names = list(dict.fromkeys(name for row in found for name in row))
     if not names:
-        raise InputError("no_rows", f"{file}: no rows; expected a header (CSV) or columns, and at least one row")
+        expected = "one object a line (NDJSON), or a header (CSV) or columns, and at least one row"
+        raise InputError("no_rows", f"{file}: no rows; expected {expected}")
     # beside commas that separate cells, one in a number separates thousands
     comma = delimiter != ","
     profiles = {name: _profile(name, [row.get(name) for row in found], comma) for name in names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,14 +78,29 @@ def lines(stream: BinaryIO, position: int) -> Iterator[Block]:
 
 
 def columns(path: Path, delimiter: str = ",") -> list[str]:
-    """The columns of a CSV or Parquet file. Raises InputError file_unreadable or column_twice."""
+    """The columns of a CSV or Parquet file. Raises InputError file_unreadable, not_utf8 or column_twice."""
     with _readable(path), path.open("rb") as stream:
         is_parquet = format_of(path) == "parquet"
         names = parquet.read_schema(path).names if is_parquet else _Cells(stream, 0, delimiter).header()
+    refuse_other_than_utf8(path, "its header", names)
     if len(set(names)) < len(names):
         doubled = ", ".join(sorted({name for name in names if names.count(name) > 1}))
         raise InputError("column_twice", f"{path}: more than one column is called {doubled}")
     return list(names)
+
+
+def refuse_other_than_utf8(path: Path, what: str, texts: Iterable[str]) -> None:
+    """Raises InputError not_utf8. (No text holds a null character either: ASCII letters of UTF-16 are full of them.)"""
+    try:
+        if b"\0" not in "".join(texts).encode():
+            return
+    except UnicodeEncodeError:  # bytes that could not be decoded stand as lone surrogates
+        pass
+    raise InputError(
+        "not_utf8",
+        f"{path}: {what} is not UTF-8; save the file so, or convert it, for example: iconv -f UTF-16 -t UTF-8 (spreadsheets "
+        "write UTF-16 or ISO-8859-1)",
+    )
 
 
 def length(path: Path) -> int:

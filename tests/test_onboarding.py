@@ -545,3 +545,16 @@ def test_the_command_says_how_both_files_are_imported(
     said = capsys.readouterr().out
     assert f"hindsight import {predictions} --mapping {conf}/models/eta.import.toml --claimed\n" in said
     assert f"hindsight import {labels} --mapping {conf}/models/eta.labels.import.toml --claimed --frontier\n" in said
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "iso-8859-1"])
+@pytest.mark.parametrize("text", ["kühl,score\nja,0.1\nnein,0.2\n", "cool,score\nja,0.1\nnö,0.2\n"])
+def test_a_file_of_another_encoding_is_refused_and_nothing_is_written(
+    tmp_path: Path, conf: Path, encoding: str, text: str
+) -> None:
+    file = tmp_path / "own.csv"
+    file.write_bytes(text.encode(encoding))
+    with pytest.raises(InputError) as caught:
+        init("own", file, conf)
+    assert caught.value.code == "not_utf8"
+    assert not (conf / "models").exists()
