@@ -1,5 +1,18 @@
-"""`python -m pipelines` and spark-submit."""
+"""The command `hindsight`, also as `python -m pipelines`. What is imported takes a second: Ctrl-C has its answer by then too."""
 
-from pipelines.cli import main
+import sys
 
-raise SystemExit(main())
+
+def main() -> int:
+    """Run a command; its exit code."""
+    try:
+        from pipelines import cli
+
+        return cli.main()
+    except KeyboardInterrupt:
+        print("hindsight: stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -10,6 +10,7 @@ import pytest
 from py4j.protocol import Py4JNetworkError
 
 from pipelines import cli, commands
+from pipelines.__main__ import main as start
 from pipelines.errors import HindsightError, StateError
 from pipelines.unforeseen import named
 
@@ -56,3 +57,14 @@ def test_a_command_tells_in_a_paragraph_and_keeps_the_trace_in_a_file(
     [trace] = tmp_path.glob("hindsight-*.txt")
     assert str(trace) in said
     assert "in broken" in trace.read_text()
+
+
+def test_ctrl_c_while_modules_are_still_being_imported_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    assert start() == 130
+    assert capsys.readouterr().err == "hindsight: stopped\n"
