@@ -38,7 +38,7 @@ def named(error: Exception) -> HindsightError:
             return one
         number = _number(one)
         if number in _FORBIDDEN:
-            advice = "give this user the right to write there, or name another folder with --lake."
+            advice = "give this user the right to it, or name another folder with --lake or --conf."
             return MachineError("no_permission", f"{_said(one)}: {advice}")
         if number in _FULL:
             return MachineError("disk_full", f"{_said(one)}: make room, and start the same again; what is half written does not count.")
