@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sqlite3
 from pathlib import Path
 
@@ -65,6 +66,19 @@ def test_ctrl_c_while_modules_are_still_being_imported_is_no_error(
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(cli, "main", interrupted)
+    assert start() == 130
+    assert capsys.readouterr().err == "hindsight: stopped\n"
+
+
+def test_what_a_library_logs_of_an_interruption_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> int:
+        logging.exception("KeyboardInterrupt while sending command.")  # as py4j does, on the root logger
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(logging.root, "handlers", [])
     monkeypatch.setattr(cli, "main", interrupted)
     assert start() == 130
     assert capsys.readouterr().err == "hindsight: stopped\n"
