@@ -18,7 +18,7 @@ from pipelines import checkpoint, leases, moving, view
 from pipelines import settings as configuration
 from pipelines.console import answer, told
 from pipelines.jobs import NAMES, RECONCILE
-from pipelines.paths import checkpoints, existing, log_path
+from pipelines.paths import checkpoints, existing, log_path, swap_of
 
 if TYPE_CHECKING:
     from pipelines.definition import Definition
@@ -49,6 +49,8 @@ def rebuild(asked: Namespace) -> int:
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
     root = settings.lake.path.resolve()
+    if not swap_of(root).exists():
+        existing(root)  # at once: a session takes long to start, and makes the folder
     if asked.dry_run:
         plan = {"records": _records(existing(root)), "bytes": bytes_of(root)}
         told_plan = f"{plan['records']:,} records would be processed again, and {plan['bytes'] / 2**20:,.0f} MB replaced."

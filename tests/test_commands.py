@@ -209,7 +209,7 @@ def test_a_question_that_has_an_answer_comes_to_a_session(command: Any, lake: Pa
 
 
 def test_where_there_is_no_lake_none_is_asked(command: Any, tmp_path: Path) -> None:
-    for words in (["metrics"], ["outcomes"], ["explain", "event", "--offset", "0"], ["verify"]):
+    for words in (["metrics"], ["outcomes"], ["explain", "event", "--offset", "0"], ["verify"], ["rebuild"]):
         assert command(*words, "--lake", tmp_path) == (5, "no_lake")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import leases
+from pipelines.demo import show
 from pipelines.errors import StateError
 
 HOLDING = """
@@ -35,6 +36,20 @@ def test_a_lease_is_refused_while_another_process_holds_it_and_free_when_that_is
         other.kill()
     with leases.hold_by_process(tmp_path, ["land", "tally"], "me"):
         pass
+
+
+def test_a_demo_that_still_runs_is_not_replaced_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / show.MARK).touch()
+    command = [sys.executable, "-c", HOLDING, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(StateError) as refused:
+            show.prepare(tmp_path)
+        assert refused.value.code == "lease_held"
+        other.kill()
+    show.prepare(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [show.MARK]
 
 
 def test_who_looks_at_a_lease_for_an_instant_does_not_refuse_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,11 +17,12 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.live import Live
 
-from pipelines import charts, session, view
+from pipelines import charts, leases, session, view
 from pipelines.app import Application
 from pipelines.demo.events import START, check, replay
 from pipelines.demo.mischief import Mischief
 from pipelines.errors import InputError
+from pipelines.jobs import NAMES
 from pipelines.log import EmbeddedLog
 from pipelines.metrics import metrics
 from pipelines.models import load_model
@@ -50,13 +51,17 @@ class Feed:
 
 
 def prepare(folder: Path) -> None:
-    """An empty folder for the demo. Raises InputError `folder_in_use` where something else lies there."""
+    """An empty folder for the demo.
+
+    Raises InputError `folder_in_use` where something else lies there, StateError `lease_held` where an earlier demo still runs.
+    """
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARK).exists():
             raise InputError(
                 "folder_in_use",
                 f"{folder}: this folder holds something else; name an empty one with --keep, or move it away",
             )
+        leases.refuse_held(folder, NAMES)
         rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
