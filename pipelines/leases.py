@@ -78,9 +78,9 @@ def holder(lake: Path, job: str) -> dict[str, Any] | None:
     path = path_of(lake, job)
     if not path.exists():
         return None
-    with path.open("r+") as file:
+    with path.open() as file:  # a shared lock: who may only read the lake can see it too
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return _said(lake, job)
     return None

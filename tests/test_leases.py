@@ -6,6 +6,7 @@ import fcntl
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -50,6 +51,20 @@ def test_a_demo_that_still_runs_is_not_replaced_by_the_next(tmp_path: Path) -> N
         other.kill()
     show.prepare(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [show.MARK]
+
+
+def test_who_may_only_read_sees_whether_a_lease_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with leases.hold_by_process(tmp_path, ["tally"], "me"):
+        pass
+    opened = Path.open
+
+    def read_only(path: Path, mode: str = "r") -> IO[Any]:
+        if mode != "r":
+            raise PermissionError(path)
+        return opened(path, mode)
+
+    monkeypatch.setattr(Path, "open", read_only)
+    assert leases.holder(tmp_path, "tally") is None
 
 
 def test_who_looks_at_a_lease_for_an_instant_does_not_refuse_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

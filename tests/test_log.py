@@ -17,7 +17,7 @@ import pytest
 from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadMaxRows
 
 from pipelines.bronze.tables import EVENTS
-from pipelines.errors import InputError, StateError
+from pipelines.errors import InputError, MachineError, StateError
 from pipelines.log import EmbeddedLog
 from pipelines.log.block import checksum
 from pipelines.log.source import LogReader, Slice, bronze
@@ -400,3 +400,9 @@ def test_available_now_ends_where_the_log_ended_at_the_start(log: EmbeddedLog) -
     assert reader.reportLatestOffset() == {"offset": 4}
     assert reader.partitions({"offset": 3}, {"offset": 3}) == []
     assert reader.partitions({"offset": 0}, {"offset": 3}) == [Slice(0, 2), Slice(2, 3)]
+
+
+def test_a_log_that_cannot_be_written_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(MachineError) as refused:
+        EmbeddedLog(tmp_path)  # a folder, where the file should be made
+    assert refused.value.code == "no_permission"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipelines.errors import StateError
+from pipelines.errors import HindsightError, MachineError, StateError
 
 RECORD = pa.schema([("payload", pa.binary()), ("received_at", pa.timestamp("us", "UTC"))])
 _LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -56,5 +56,9 @@ def checksum(*row: int | str | bytes) -> int:
     return crc
 
 
-def unreadable(where: str, found: str) -> StateError:
+def unreadable(where: str, found: str) -> HindsightError:
+    """StateError `log_unreadable`, or MachineError `no_permission` where the file is only not this user's to write."""
+    if "readonly database" in found or "unable to open database" in found:
+        advice = "Give this user the right to write there, or name another folder with --lake."
+        return MachineError("no_permission", f"{where}: {found}. {advice}")
     return StateError("log_unreadable", f"{where}: {found}. `hindsight repair` restores what has landed.")
