@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from itertools import takewhile
 from pathlib import Path
 
 from pyspark.errors import StreamingQueryException
@@ -279,4 +280,8 @@ def _reached(folder: Path, goal: dict[str, int]) -> bool:
 
 
 def _first_lines(text: str) -> str:
-    return "\n".join(line for line in text.splitlines()[:12] if line.strip())
+    """What a failed query says: of a Python traceback the error at its end, which is what happened, and no line of a stack."""
+    lines = [line for line in text.splitlines() if line.strip() and line[0] not in " \t"]
+    starts = [number for number, line in enumerate(lines, 1) if "Traceback (most recent call last)" in line]
+    said = lines[starts[-1] if starts else 0 :]
+    return "\n".join(takewhile(lambda line: not line.startswith(("=== ", "Caused by:")), said[:12]))

@@ -12,6 +12,7 @@ from py4j.protocol import Py4JNetworkError
 
 from pipelines import cli, commands
 from pipelines.__main__ import main as start
+from pipelines.app import _first_lines
 from pipelines.errors import HindsightError, StateError
 from pipelines.unforeseen import named
 
@@ -82,3 +83,16 @@ def test_what_a_library_logs_of_an_interruption_is_not_shown(
     monkeypatch.setattr(cli, "main", interrupted)
     assert start() == 130
     assert capsys.readouterr().err == "hindsight: stopped\n"
+
+
+def test_of_a_failed_query_the_error_is_told_and_not_the_way_to_it() -> None:
+    text = (
+        "An exception was raised by the Python Proxy. Return Message: Traceback (most recent call last):\n"
+        '  File "clientserver.py", line 644, in _call_proxy\n    return_value = getattr(self.pool[obj_id], method)(*params)\n'
+        "PermissionError: forbidden\n\nThe above exception was the direct cause of the following exception:\n\n"
+        'Traceback (most recent call last):\n  File "app.py", line 187, in process\n    run_batch(\n    ^^^^^^^^^^\n'
+        "OSError: Read-only file system (os error 30)\nwhile writing\n\n\tat py4j.Protocol.getReturnValue(Protocol.java:476)\n"
+        "=== Streaming Query ===\nIdentifier: land+refine+expose\n"
+    )
+    assert _first_lines(text) == "OSError: Read-only file system (os error 30)\nwhile writing"
+    assert _first_lines("[STREAM_FAILED] state is gone\n\tat java.base\nCaused by: x") == "[STREAM_FAILED] state is gone"
