@@ -12,7 +12,7 @@ def guess_two(predictions: Sample, labels: Sample) -> tuple[Guess, Guess]:
     """The columns of the predictions, and those of the labels. Raises InputError `no_common_id`."""
     named, naming = _common(predictions, labels)
     judged = _guess_labels(labels, naming, f"its values are those of {named.name!r} in {predictions.file.name}")
-    foretold = {role: judged.columns[role] for role in ("label", "given_at") if role in judged.columns}
+    foretold = {role: column for role, column in judged.columns.items() if role in ("label", "given_at")}
     known = Guess({**foretold, "request_id": named}, holds="inference")
     known.why["request_id"] = f"{labels.file.name} has its values too, in {naming.name!r}"
     served = guess_columns(predictions, known)

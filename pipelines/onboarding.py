@@ -75,7 +75,7 @@ def init_model(name: str, file: Path, conf: Path, labels: Path | None = None) ->
     folder.mkdir(parents=True, exist_ok=True)
     model.write_text(draft_model(name, seen, guess, apart), encoding="utf-8")
     drafted = _drafted(name, mapping, seen, guess)
-    return Draft(**vars(drafted), model=model, labels=apart and _drafted(name, second, apart.seen, apart.guess))
+    return Draft(**vars(drafted), model=model, labels=_drafted(name, second, apart.seen, apart.guess) if apart else None)
 
 
 def _drafted(name: str, mapping: Path, seen: Sample, guess: Guess) -> Drafted:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -74,9 +75,7 @@ def build(settings: Settings, *, app: str = "hindsight", log: Path | None = None
             "(spark.jars.ivySettings under [spark.extra])? `hindsight doctor` checks Java, the jars, ports and disk."
             + (f" What Spark said is in {log}." if log else ""),
         ) from error
-    session.sparkContext.setLogLevel("ERROR")
-    # where Java ends first, this server of numbers that nobody adds up would print a traceback
-    session.sparkContext._accumulatorServer.handle_error = _nothing_to_say
+    _quieten(session)
     session.dataSource.register(LogSource)
     return session
 
@@ -91,8 +90,11 @@ def opened(settings: Settings, *, app: str = "hindsight") -> Iterator[SparkSessi
         spark.stop()
 
 
-def _nothing_to_say(*_: object) -> None:
-    pass
+def _quieten(session: SparkSession) -> None:
+    """Errors only; and where Java ends first, no traceback of the server of accumulators, which nobody has."""
+    session.sparkContext.setLogLevel("ERROR")
+    server: Any = session.sparkContext._accumulatorServer
+    server.handle_error = lambda *_: None
 
 
 def log_of(settings: Settings) -> Path:
