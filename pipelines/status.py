@@ -81,7 +81,7 @@ def status(root: Path) -> LakeStatus:
             root,
             log.end(),
             last["frontier"],
-            _net(root, QUARANTINE),
+            rows(QUARANTINE),
             rows(DUPLICATES),
             _net(root, ORPHANS),
             tuple(ordered),

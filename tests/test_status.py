@@ -124,7 +124,7 @@ def test_the_frontier_is_that_of_the_last_reconcile(lake: Lake) -> None:
 
 def test_tables_are_counted_from_their_logs(lake: Lake) -> None:
     lake.append(
-        QUARANTINE, QUARANTINE.frame([QUARANTINE.row(offset=number, sign=1) for number in range(2)]), Mark("a", 0), {}
+        QUARANTINE, QUARANTINE.frame([QUARANTINE.row(offset=number) for number in range(2)]), Mark("a", 0), {}
     )
     lake.open(QUARANTINE).optimize.compact()
     assert rows_of(lake.root, QUARANTINE) == status(lake.root).quarantined == 2

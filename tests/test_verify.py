@@ -71,7 +71,7 @@ def right(records: list[Record], bodies: list[dict[str, Any]]) -> Rows:
         elif home == "duplicate":
             rows[DUPLICATES].append(place(DUPLICATES, offset, first_offset=heard.firsts[offset]))
         else:
-            rows[QUARANTINE].append(place(QUARANTINE, offset, sign=1, reason=heard.reasons[offset]))
+            rows[QUARANTINE].append(place(QUARANTINE, offset, reason=heard.reasons[offset]))
     for said in heard.feedback.values():
         about = heard.inferences.get(said.request_id)
         named = {"tenant": "default", "feedback_id": said.feedback_id, "label": said.label, "offset": said.offset}

@@ -102,7 +102,7 @@ def test_a_missing_belief_is_found_among_entries_and_outcomes(tmp_path: Path) ->
         (alter(CONTROLS, offset=3), "silver", "duplicate of offset 2", "control, duplicate of offset 2"),
         (alter(DUPLICATES, first_offset=1), "silver", "duplicate of offset 2", "duplicate of offset 1"),
         (alter(QUARANTINE, reason="not_json"), "silver", "quarantined: id_conflict", "quarantined: not_json"),
-        (alter(QUARANTINE, sign=2), "silver", "quarantined: id_conflict", "quarantined: id_conflict x2"),
+        (double(QUARANTINE), "silver", "quarantined: id_conflict", "quarantined: id_conflict, quarantined: id_conflict"),
     ],
 )
 def test_a_record_in_a_wrong_home_is_found(

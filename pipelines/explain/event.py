@@ -118,7 +118,7 @@ _SAID: dict[Table, tuple[str, ...]] = {
     INFERENCES: ("request_id", "model", "version", "served_at", "status"),
     FEEDBACK: ("feedback_id", "request_id", "item", "label", "action", "rater", "given_at"),
     CONTROLS: ("action", "at", "model", "definition", "backfill"),
-    QUARANTINE: ("reason", "detail", "kind", "event_id", "attempt", "sign"),
+    QUARANTINE: ("reason", "detail", "kind", "event_id"),
     DUPLICATES: ("kind", "event_id", "first_partition", "first_offset"),
 }
 

@@ -13,8 +13,6 @@ QUARANTINE = Table(
     "One row per record that could not be taken in, with its reason; the bytes are in bronze.events at the same position.",
     (
         *SOURCE_POSITION,
-        Column("attempt", LONG, "0 for the first reading; a redrive counts on."),
-        Column("sign", INT, "+1, or -1 where a redrive took it back."),
         Column("reason", STRING, "Stable reason code.", skipping=True),
         Column("detail", STRING, "What was found and what was expected."),
         Column("kind", STRING, "Kind of event, where it could be read.", nullable=True),
@@ -22,7 +20,7 @@ QUARANTINE = Table(
         Column("received_at", TIMESTAMP, "When the log took it in.", skipping=True),
         RECEIVED_DATE,
     ),
-    key=("tenant", "source", "partition", "offset", "attempt"),
+    key=("tenant", "source", "partition", "offset"),
     partition_by=("received_date",),
 )
 

@@ -38,7 +38,7 @@ def refine(events: pa.Table, seen_inferences: pa.Table, seen_feedback: pa.Table)
         CONTROLS.noun: _said(CONTROLS, "control", events, stands),
         INFERENCES.noun: _said(INFERENCES, "inference", events, stands),
         FEEDBACK.noun: _said(FEEDBACK, "feedback", events, stands),
-        QUARANTINE.noun: pa.concat_tables([_quarantined(events.filter(pa.array(refused))), conflicts]),
+        QUARANTINE.noun: pa.concat_tables([_rows(QUARANTINE, events.filter(pa.array(refused))), conflicts]),
         DUPLICATES.noun: _duplicates(events.take(pa.array(same, pa.int64())), [repeats[row][1] for row in same]),
     }
 
@@ -83,10 +83,6 @@ def _said(table: Table, kind: str, events: pa.Table, stands: Any) -> pa.Table:
     return _rows(table, rows, **said, served_date=rows["event_date"])
 
 
-def _quarantined(events: pa.Table) -> pa.Table:
-    return _rows(QUARANTINE, events, **_first_reading(events))
-
-
 def _conflicts(events: pa.Table, first: list[Place]) -> pa.Table:
     """Events whose id stands at a lower position with other content."""
     detail = [
@@ -95,11 +91,7 @@ def _conflicts(events: pa.Table, first: list[Place]) -> pa.Table:
         for place in first
     ]
     reason = pa.repeat("id_conflict", events.num_rows)
-    return _rows(QUARANTINE, events, **_first_reading(events), reason=reason, detail=pa.array(detail, pa.string()))
-
-
-def _first_reading(events: pa.Table) -> dict[str, Any]:
-    return {"attempt": pa.repeat(0, events.num_rows), "sign": pa.repeat(1, events.num_rows)}
+    return _rows(QUARANTINE, events, reason=reason, detail=pa.array(detail, pa.string()))
 
 
 def _duplicates(events: pa.Table, first: list[Place]) -> pa.Table:

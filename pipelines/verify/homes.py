@@ -111,12 +111,6 @@ def _found(ground: Ground) -> str:
     duplicates = ground.stored("silver.duplicates").select(f"{_PLACE}, {home} AS home", counted)
     group = ", ".join(f"'{reason}'" for reason in FIELD_REASONS)
     reason = f"CASE WHEN reason IN ({group}) THEN 'field' ELSE reason END"
-    quarantine = ground.stored("silver.quarantine").select(f"{_PLACE}, {reason} AS reason, sign", counted)
-    if quarantine:
-        quarantine = (
-            f"SELECT {_PLACE}, '{QUARANTINED}: ' || reason || "
-            "CASE WHEN sum(sign) = 1 THEN '' ELSE ' x' || sum(sign) END "
-            f"FROM ({quarantine}) GROUP BY {_PLACE}, reason HAVING sum(sign) <> 0"
-        )
+    quarantine = ground.stored("silver.quarantine").select(f"{_PLACE}, '{QUARANTINED}: ' || {reason} AS home", counted)
     place = "'' AS tenant, '' AS source, 0::BIGINT AS \"partition\", 0::BIGINT AS \"offset\""
     return union([f"SELECT {place}, '' AS home WHERE FALSE", *plain, duplicates, quarantine])
