@@ -132,6 +132,7 @@ _RULES: dict[str, dict[str, Any]] = {
         "allOf": [
             _when("action", ["define"], _present("model", "definition", "body")),
             _when("action", ["frontier"], _present("at")),
+            _when("action", ["redrive"], _present("offsets")),
         ]
     },
 }

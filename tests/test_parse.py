@@ -219,6 +219,11 @@ BAD_FIELDS = {
     "an unknown action": feedback(action="like"),
     "a control that does something else": b'{"kind": "control", "action": "erase"}',
     "a frontier without a time": b'{"kind": "control", "action": "frontier"}',
+    "a redrive without positions": b'{"kind": "control", "action": "redrive"}',
+    "a redrive of nothing": b'{"kind": "control", "action": "redrive", "offsets": []}',
+    "a redrive of a position below 0": b'{"kind": "control", "action": "redrive", "offsets": [-1]}',
+    "a redrive of a position beyond 64 bits": b'{"kind": "control", "action": "redrive", "offsets": [9223372036854775808]}',
+    "a redrive of a fraction": b'{"kind": "control", "action": "redrive", "offsets": [1.5]}',
     "a define without a body": b'{"kind": "control", "action": "define", "model": "m", "definition": "x"}',
     "a body that is an array": b'{"kind": "control", "action": "define", "model": "m", "definition": "x", "body": []}',
 }
@@ -334,6 +339,7 @@ ACCEPTED = {
     "a value that is not the positive one": feedback(value=17),
     "a frontier five minutes ahead": b'{"kind": "control", "action": "frontier", "at": "2026-03-01T12:05:00Z"}',
     "a frontier": b'{"kind": "control", "action": "frontier", "at": "2026-03-01T11:00:00+01:00"}',
+    "a redrive": b'{"kind": "control", "action": "redrive", "offsets": [7, 3, 9223372036854775807]}',
 }
 
 

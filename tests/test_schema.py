@@ -60,6 +60,8 @@ def _is(name: str, value: Any) -> bool:
 def _bounded(schema: dict[str, Any], value: Any) -> bool:
     if isinstance(value, str):
         return schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 1 << 30)
+    if isinstance(value, list):
+        return len(value) >= schema.get("minItems", 0)
     if isinstance(value, int | float):
         return bool(schema.get("minimum", value) <= value <= schema.get("maximum", value))
     return True
@@ -139,6 +141,8 @@ def test_the_golden_log_is_accepted_where_the_parser_accepts_it() -> None:
         ("feedback", {"role": ""}),
         ("control", {"action": "erase"}),
         ("control", {"body": []}),
+        ("control", {"offsets": []}),
+        ("control", {"offsets": ["1"]}),
     ],
 )
 def test_a_single_wrong_field_is_refused_by_both(kind: str, changes: dict[str, Any]) -> None:
@@ -164,6 +168,8 @@ def test_a_single_wrong_field_is_refused_by_both(kind: str, changes: dict[str, A
         ("feedback", {"action": "correct", "target_feedback_id": "f"}, True),
         ("control", {"at": None}, False),
         ("control", {"action": "define"}, False),
+        ("control", {"action": "redrive"}, False),
+        ("control", {"action": "redrive", "offsets": [1, 2]}, True),
     ],
 )
 def test_what_goes_beyond_single_fields_is_in_the_schema(kind: str, changes: dict[str, Any], valid: bool) -> None:

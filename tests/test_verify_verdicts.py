@@ -224,6 +224,9 @@ def test_of_a_definition_declared_twice_the_first_counts() -> None:
         (without(control(body()), "body"), "field"),
         ({"kind": "control", "action": "frontier"}, "field"),
         ({"kind": "control", "action": "frontier", "at": "2026-03-01T11:00:00Z"}, None),
+        ({"kind": "control", "action": "redrive"}, "field"),
+        ({"kind": "control", "action": "redrive", "offsets": []}, "field"),
+        ({"kind": "control", "action": "redrive", "offsets": [3, 1]}, None),
     ],
 )
 def test_the_rules_over_a_control(event: dict[str, Any], expected: str | None) -> None:

@@ -208,6 +208,8 @@ def _refuse_control(event: Any, stamp: Stamp) -> tuple[str, str] | None:
         ahead = from_the_future(_micros(event.at), stamp.appended)
         detail = f"at is {event.at.isoformat()}, more than 5 minutes after the append"
         return ("frontier_from_the_future", detail) if ahead else None
+    if event.action == "redrive":
+        return None if event.offsets is not None else ("missing_field", "a redrive needs `offsets`")
     if event.model is None or event.definition is None or event.body is None:
         return "missing_field", "a define needs `model`, `definition` and `body`"
     return _refuse_definition(event, stamp.offset)

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from pyspark.sql.types import ArrayType, MapType
 
 from pipelines.bronze.tables import POSITION, RECEIVED_DATE
-from pipelines.contract import AMOUNT, BOOL, DATE, DOUBLE, INT, STRING, TIMESTAMP, Column, Table, struct
+from pipelines.contract import AMOUNT, BOOL, DATE, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table, struct
 from pipelines.definition import WIDEST
 
 LIMIT = 1e12
@@ -25,6 +25,7 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Propensity = Annotated[float, Meta(ge=1e-6, le=1.0)]
 Category = Annotated[str, Meta(min_length=1, max_length=256)]
 Time = Annotated[datetime, Meta(tz=True)]
+Offset = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Scalar = Number | Annotated[str, Meta(max_length=65_536)] | bool | None
 
 
@@ -212,7 +213,9 @@ CONTROLS = Table(
     "silver.controls",
     "One row per control event: what can move a number beside the events themselves.",
     (
-        Column("action", STRING, "`define` or `frontier`.", wire=Literal["define", "frontier"]),
+        Column(
+            "action", STRING, "`define`, `frontier` or `redrive`.", wire=Literal["define", "frontier", "redrive"]
+        ),
         Column(
             "at", TIMESTAMP, "frontier: everything known before it has been logged.", nullable=True, wire=Time | None
         ),
@@ -227,6 +230,13 @@ CONTROLS = Table(
             "define: whether it also applies to all inferences before; said only by a rebuild, which has filled gold with it.",
             nullable=True,
             wire=bool | None,
+        ),
+        Column(
+            "offsets",
+            ArrayType(LONG),
+            "redrive: positions of quarantined records; the records behind this one repeat them, in this order.",
+            nullable=True,
+            wire=Annotated[list[Offset], Meta(min_length=1)] | None,
         ),
         *POSITION,
         RECEIVED_DATE,

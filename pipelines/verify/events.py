@@ -81,12 +81,13 @@ _FEEDBACK: Fields = {
 }
 _CONTROL: Fields = {
     "kind": _KIND,
-    "action": (True, one_of("define", "frontier")),
+    "action": (True, one_of("define", "frontier", "redrive")),
     "at": (False, time),
     "model": (False, _NAME),
     "definition": (False, _ID),
     "body": (False, obj),
     "backfill": (False, truth),
+    "offsets": (False, listing(whole(0, 2**63 - 1))),
 }
 _KINDS = {"inference": _INFERENCE, "feedback": _FEEDBACK, "control": _CONTROL}
 

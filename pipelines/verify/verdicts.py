@@ -91,6 +91,10 @@ class Verdicts:
             if not self._frontiers or found["at"] > self._frontiers[-1][1]:
                 self._frontiers.append((offset, found["at"]))
             return
+        if found["action"] == "redrive":
+            if not found.get("offsets"):
+                raise RefusedError("missing_field", "offsets")
+            return
         missing = [name for name in ("model", "definition", "body") if name not in found]
         if missing:
             raise RefusedError("missing_field", ", ".join(missing))
