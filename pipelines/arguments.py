@@ -1,11 +1,12 @@
-"""What an argument of a command may be: a text becomes a value, or is refused with what was expected."""
+"""What every command takes, and what an argument may be: a text becomes a value, or is refused with what was expected."""
 
 from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from textwrap import fill
+from typing import NoReturn, TypeAlias
 
 from pipelines.errors import InputError
 
@@ -15,6 +16,31 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError("bad_usage", f"{message}. `{self.prog} --help` says what is expected.")
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+
+def command(known: Commands, name: str, run: object, meaning: str, example: str) -> Parser:
+    """A command that asks or changes a lake."""
+    made = grouped(known, name, meaning, example)
+    made.set_defaults(run=run)
+    made.add_argument("--lake", type=folder, metavar="DIR", help="folder of the lake (settings: lake.path)")
+    made.add_argument("--conf", type=folder, metavar="DIR", help="folder of settings.toml and models/")
+    made.add_argument("--json", action="store_true", help="print JSON")
+    return made
+
+
+def grouped(known: Commands, name: str, meaning: str, example: str) -> Parser:
+    """A command without options of its own, such as one of several commands."""
+    # raw: an example stays on one line, so that it can be copied
+    return known.add_parser(
+        name,
+        help=meaning,
+        description=fill(f"{meaning[0].upper()}{meaning[1:]}.", 100),
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def instant(text: str) -> datetime:

@@ -7,15 +7,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import TypeAlias
 
-from pipelines import commands, questions, repairs
+from pipelines import commands, questions, redriving, repairs
+from pipelines.arguments import Commands as _Commands
 from pipelines.arguments import Parser, count, folder, instant, offset, pair, positive
+from pipelines.arguments import command as _command
+from pipelines.arguments import grouped as _parser
 from pipelines.definition import GRAINS
 from pipelines.jobs import NAMES
 from pipelines.unforeseen import tell
 
-_Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 DESCRIPTION = (
     "Hindsight, the feedback lakehouse: inference logs and late feedback become exact, revisable quality metrics."
 )
@@ -39,7 +40,7 @@ def parser() -> Parser:
     known = top.add_subparsers(metavar="COMMAND", title="commands")
     for add in (
         *(_demo, _run, _status, _metrics, _outcomes, _explain, _verify),
-        *(_maintain, _repair, _reconcile, _rebuild, _import, _schema, _model, _doctor),
+        *(_maintain, _repair, _reconcile, redriving.add, _rebuild, _import, _schema, _model, _doctor),
     ):
         add(known)
     return top
@@ -60,26 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         return tell(error, as_json="--json" in words)
-
-
-def _command(known: _Commands, name: str, run: object, meaning: str, example: str) -> Parser:
-    command = _parser(known, name, meaning, example)
-    command.set_defaults(run=run)
-    command.add_argument("--lake", type=folder, metavar="DIR", help="folder of the lake (settings: lake.path)")
-    command.add_argument("--conf", type=folder, metavar="DIR", help="folder of settings.toml and models/")
-    command.add_argument("--json", action="store_true", help="print JSON")
-    return command
-
-
-def _parser(known: _Commands, name: str, meaning: str, example: str) -> Parser:
-    # raw: an example stays on one line, so that it can be copied
-    return known.add_parser(
-        name,
-        help=meaning,
-        description=fill(f"{meaning[0].upper()}{meaning[1:]}.", 100),
-        epilog=f"example: {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
 
 
 def _demo(known: _Commands) -> None:
@@ -225,13 +206,14 @@ def _rebuild(known: _Commands) -> None:
 
 
 def _reconcile(known: _Commands) -> None:
-    _command(
+    command = _command(
         known,
         "reconcile",
         repairs.reconcile,
         "find now, not at the next turn, what came too late for the join, and move the frontier",
-        "hindsight reconcile --json",
+        "hindsight reconcile --dry-run",
     )
+    command.add_argument("--dry-run", action="store_true", help="say what would be found, and write nothing")
 
 
 def _repair(known: _Commands) -> None:

@@ -56,7 +56,7 @@ def rebuild(
     `log_unreadable`, MachineError `disk_too_small`; the old tables stand then.
     """
     root = settings.lake.path.resolve()
-    with leases.hold_by_jvm(spark, root, [*NAMES, "maintain"], "rebuild"):
+    with leases.hold_by_jvm(spark, root, [*NAMES, "maintain", "redrive"], "rebuild"):
         finish(root)
         _refuse_a_lesser_log(root)
         _need_room(root)

@@ -46,7 +46,7 @@ def repair(root: Path, *, dry_run: bool = False) -> Repaired:
     """
     if not log_path(root).exists() and not (root / EVENTS.folder).exists():
         raise StateError("no_lake", f"{root}: there is no lake here. --lake names another.")
-    with leases.hold_by_process(root, [*NAMES, "maintain"], "repair"):
+    with leases.hold_by_process(root, [*NAMES, "maintain", "redrive"], "repair"):
         refuse_half_rebuilt(root)
         done = mend(log_path(root), Landed(root), landed(root), dry_run=dry_run)
         done += _tables(root, dry_run=dry_run)

@@ -21,6 +21,7 @@ from pipelines.jobs import NAMES, RECONCILE
 from pipelines.lake import Lake, stands
 from pipelines.log import EmbeddedLog
 from pipelines.paths import chains_of, existing, log_path
+from pipelines.redriven import redriven
 from pipelines.silver.tables import DUPLICATES, ORPHANS, QUARANTINE, RECONCILED
 
 
@@ -46,12 +47,13 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class LakeStatus:
-    """All jobs, and how far the lake is."""
+    """All jobs, and how far the lake is. `redriven`: of the quarantined, those that were sent again."""
 
     lake: Path
     log_end: int
     frontier: datetime | None
     quarantined: int
+    redriven: int
     duplicates: int
     orphans: int
     jobs: tuple[JobStatus, ...]
@@ -82,6 +84,7 @@ def status(root: Path) -> LakeStatus:
             log.end(),
             last["frontier"],
             rows(QUARANTINE),
+            len(redriven(Lake(root))),
             rows(DUPLICATES),
             _net(root, ORPHANS),
             tuple(ordered),

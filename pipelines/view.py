@@ -40,8 +40,9 @@ def jobs(status: LakeStatus, *, title: str = "", told: str = "") -> Lines:
             short(job.watermark),
             f"{job.state_rows:,}",
         )
+    again = f" ({status.redriven:,} sent again)" if status.redriven else ""
     counts = (
-        f"log {status.log_end:,} records · frontier {short(status.frontier)} · quarantined {status.quarantined:,} · "
+        f"log {status.log_end:,} records · frontier {short(status.frontier)} · quarantined {status.quarantined:,}{again} · "
         f"duplicates {status.duplicates:,} · orphans {status.orphans:,}"
     )
     return Lines(table, Text(counts), *([Text(told)] if told else []))

@@ -59,7 +59,7 @@ def test_weeks_that_are_not_final_are_marked_and_the_legend_says_so() -> None:
 
 def test_flights_that_never_arrived_were_cancelled_or_diverted() -> None:
     wide = Console(width=1000, file=StringIO())
-    show._tell_found(wide, Mischief(unanswered=1543), LakeStatus(Path("lake"), 0, None, 0, 0, 0, ()))
+    show._tell_found(wide, Mischief(unanswered=1543), LakeStatus(Path("lake"), 0, None, 0, 0, 0, 0, ()))
     assert "1,543 flights never arrived (cancelled or diverted)." in wide.file.getvalue()
 
 

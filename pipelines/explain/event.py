@@ -22,6 +22,7 @@ from pipelines.explain.weighing import weigh
 from pipelines.gold.expose import expose
 from pipelines.gold.policy import sequence
 from pipelines.gold.tables import OUTCOME_LEDGER
+from pipelines.redriven import copies
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, ORPHANS, QUARANTINE
 
 _HOMES = (INFERENCES, FEEDBACK, CONTROLS, QUARANTINE, DUPLICATES)
@@ -46,7 +47,8 @@ class EventPath:
     """One record of the log. `home`: the table of silver that it is in, null while it has not been refined.
 
     `pairing`: of feedback, labelled, orphaned or waiting. `posted`: of an inference, what it added to gold.statistics by
-    label, in one cut and grain. `entries`: how many the ledger holds about that inference.
+    label, in one cut and grain. `entries`: how many the ledger holds about that inference. `sent_again`: the log offset at which a
+    redrive has repeated it; `repeats`: the one that it repeats.
     """
 
     position: Position
@@ -58,6 +60,8 @@ class EventPath:
     moved: tuple[Moved, ...]
     posted: tuple[tuple[str, datetime, Add], ...]
     entries: int
+    sent_again: int | None
+    repeats: int | None
 
 
 def event(sources: Sources, *, name: str | None = None, offset: int | None = None) -> list[EventPath]:
@@ -90,6 +94,7 @@ def _offsets(sources: Sources, name: str) -> list[int]:
 
 
 def _path(sources: Sources, landed: Row) -> EventPath:
+    again = copies(sources.rows(CONTROLS, pc.field("action") == "redrive", ["offset", "offsets"]).to_pylist())
     homes = [(table, row) for table in _HOMES for row in sources.at(table, [landed["offset"]]).values()]
     table, row = homes[0] if homes else (None, {})
     pairing: str | None = None
@@ -111,13 +116,15 @@ def _path(sources: Sources, landed: Row) -> EventPath:
         tuple(moved),
         tuple(posted),
         entries,
+        again.get(landed["offset"]),
+        {copy: original for original, copy in again.items()}.get(landed["offset"]),
     )
 
 
 _SAID: dict[Table, tuple[str, ...]] = {
     INFERENCES: ("request_id", "model", "version", "served_at", "status"),
     FEEDBACK: ("feedback_id", "request_id", "item", "label", "action", "rater", "given_at"),
-    CONTROLS: ("action", "at", "model", "definition", "backfill"),
+    CONTROLS: ("action", "at", "model", "definition", "backfill", "offsets"),
     QUARANTINE: ("reason", "detail", "kind", "event_id"),
     DUPLICATES: ("kind", "event_id", "first_partition", "first_offset"),
 }

@@ -124,6 +124,10 @@ def _event(one: EventPath) -> Iterable[Any]:
     yield Text(
         f"bronze.events, then {one.home}: {facts}" if one.home else "bronze.events; refine has not come to it yet"
     )
+    if one.sent_again is not None:
+        yield Text(f"a redrive has sent it again: log offset {one.sent_again}")
+    if one.repeats is not None:
+        yield Text(f"sent again by a redrive: it repeats log offset {one.repeats}")
     if one.pairing:
         yield Text(f"as feedback it is {one.pairing}")
     for moved in one.moved:

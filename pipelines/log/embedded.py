@@ -144,6 +144,12 @@ class EmbeddedLog:
             payload = msgspec.json.encode({"kind": "control", "action": "frontier", "at": text})
             return self._write([payload], [at], "log", now, at)
 
+    def clock(self) -> tuple[datetime, bool]:
+        """The floor, and whether the last data came in by the log's own clock, and not as history with its own."""
+        with self._named():
+            floor, live = self._clock()
+        return _time(floor), bool(live)
+
     def end(self) -> int:
         """The offset that the next record will get."""
         with self._named():

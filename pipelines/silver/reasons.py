@@ -47,6 +47,12 @@ _CONTROL = {
 }
 _IDENTITY = {"id_conflict": "The same id stands at a lower position with other content; that one stands."}
 
+REDRIVEN = (
+    *("unknown_kind", "unknown_field", "unknown_model", "undeclared_segment", "undeclared_measure"),
+    *("unit_not_enabled", "unknown_label", "unit_mismatch", "wrong_value_type", "value_out_of_range"),
+)
+"""What a model file or a newer version may have mended since. All others say something about the record alone."""
+
 REASONS: dict[str, str] = {**_BYTES, **_INFERENCE, **_FEEDBACK, **_TIMED, **_CONTROL, **_IDENTITY}
 """Every code and its meaning."""
 
