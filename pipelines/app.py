@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from itertools import takewhile
-from pathlib import Path
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from pipelines import backfill, checkpoint, guards, leases, settle, status
+from pipelines import backfill, checkpoint, guards, leases, settle, status, written
+from pipelines.consumed import consumed
 from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook, backfilled, declare
@@ -21,17 +21,10 @@ from pipelines.errors import StateError
 from pipelines.groups import Group, select
 from pipelines.job import run_batch
 from pipelines.jobs import NAMES, RECONCILE, TABLES
-from pipelines.lake import Lake, Mark, data_version
+from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.maintain import maintain
-from pipelines.paths import (
-    chains_of,
-    checkpoints,
-    log_path,
-    refuse_a_lost_log,
-    refuse_half_filled,
-    refuse_half_rebuilt,
-)
+from pipelines.paths import checkpoints, log_path, refuse_a_lost_log, refuse_half_filled, refuse_half_rebuilt
 from pipelines.settings import Settings
 
 _POLL = 0.2
@@ -77,6 +70,7 @@ class Application:
             for group in self.groups:
                 guards.refuse_a_lost_checkpoint(self.lake, group.checkpoint, group.jobs)
                 guards.refuse_an_old_backup(self.lake, group.checkpoint, group.jobs)
+            guards.refuse_old_tables(self.lake)
             guards.refuse_a_short_log(self.root, self.log.end(), self._landed())
             declare(self.log, self.lake, self._definitions)
         except BaseException:
@@ -181,7 +175,7 @@ class Application:
 
         def process(batch: DataFrame, number: int) -> None:
             planned = checkpoint.planned_batch(group.checkpoint, number)
-            run_batch(
+            rows = run_batch(
                 group.jobs,
                 batch,
                 lake=self.lake,
@@ -189,6 +183,8 @@ class Application:
                 mark=lambda table: Mark(f"{generation}:{group.name}:{table.name}", number),
                 covers={"query": group.name, "batch": number, "offsets": planned.offsets},
             )
+            reached = {table: number for tables in rows.values() for table, count in tables.items() if count}
+            written.note(group.checkpoint, reached)
 
         streams = {name: self._stream(table) for name, table in group.jobs[0].streams.items()}
         first = group.jobs[0]
@@ -248,35 +244,8 @@ class Application:
             settle.record(self.lake, cut)
 
     def _consumed(self, *, wait: bool) -> bool:
-        """Whether every job has consumed what its sources hold now, in flow order: jobs of other applications too.
-
-        With `wait`, wait for it; False when stopping. A lake some of whose jobs have never run has no frontier.
-        """
-        ran = {job.name for _, chain in chains_of(checkpoints(self.root).glob("*")) for job in chain}
-        if not ran | {RECONCILE} >= set(NAMES):
-            return False
-        for folder, tables in self._downstream():
-            goal = {self.lake.open(table).metadata().id: data_version(self.lake.path(table)) for table in tables}
-            while not _reached(folder, goal):
-                if not wait or self._stopping.wait(_POLL):
-                    return False
-        return True
-
-    def _downstream(self) -> list[tuple[Path, list[Table]]]:
-        """The queries that read tables, run by whomever: checkpoint and sources."""
-        found = []
-        for folder, chain in chains_of(checkpoints(self.root).glob("*")):
-            tables = [table for table in chain[0].streams.values() if table is not None]
-            if tables:
-                found.append((folder, tables))
-        return found
-
-
-def _reached(folder: Path, goal: dict[str, int]) -> bool:
-    """Whether a query has consumed its sources up to these versions, by table id."""
-    progress = checkpoint.committed(folder)
-    reached = {o.get("reservoirId"): int(o["reservoirVersion"]) for o in progress.offsets if o} if progress else {}
-    return all(version < 0 or reached.get(table, -1) > version for table, version in goal.items())
+        """Whether every job has consumed what its sources hold now. With `wait`, wait for it; False when stopping."""
+        return consumed(self.lake, lambda: wait and not self._stopping.wait(_POLL))
 
 
 def _first_lines(text: str) -> str:

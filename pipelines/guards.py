@@ -5,12 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from pipelines import checkpoint
+from pipelines import checkpoint, settle, written
 from pipelines.bronze.tables import EVENTS
+from pipelines.contract import Table
 from pipelines.errors import StateError
 from pipelines.gold.tables import STATISTICS
 from pipelines.health.tablelog import replay
 from pipelines.job import Chain
+from pipelines.jobs import RECONCILE
 from pipelines.lake import Lake, data_version
 from pipelines.paths import checkpoints
 
@@ -60,31 +62,43 @@ def refuse_an_old_backup(lake: Lake, folder: Path, chain: Chain) -> None:
     was read of it would never be read there.
     """
     planned = max(checkpoint.numbered(folder / "offsets"), default=None)
-    mark = checkpoint.generation(folder)
+    mark, progress, noted = checkpoint.generation(folder), checkpoint.committed(folder), written.noted(folder)
     for table in [table for job in chain for table in job.writes] if planned is not None else []:
-        written = lake.open(table).transaction_version(f"{mark}:{folder.name}:{table.name}")
-        if written is not None and written > planned:
+        batch = lake.open(table).transaction_version(f"{mark}:{folder.name}:{table.name}")
+        if batch is not None and batch > planned:
             raise StateError(
                 "checkpoint_behind",
-                f"{lake.path(table)} holds batch {written} of {folder.name}, but its checkpoint knows none after {planned}: the "
+                f"{lake.path(table)} holds batch {batch} of {folder.name}, but its checkpoint knows none after {planned}: the "
                 f"batches that come would be taken for those that are there. Run: hindsight rebuild --lake {lake.root}",
             )
-        if written is None and table is chain[0].writes[0] and table is not STATISTICS and data_version(lake.path(table)) > 0:
+        if batch is None and table is chain[0].writes[0] and table is not STATISTICS and data_version(lake.path(table)) > 0:
             raise StateError(
                 "generation_changed",
                 f"{lake.path(table)} was written under another generation of {folder} than that names: what was written before "
                 f"would be written again. Run: hindsight repair --lake {lake.root}",
             )
-    progress = checkpoint.committed(folder)
+        # a batch that is not committed is done again, and written where it is not
+        if progress is not None and (-1 if batch is None else batch) < noted.get(table.name, -1) <= progress.batch:
+            raise _behind(lake, table, f"lacks batch {noted[table.name]} of {folder.name}, which is done and would not be written again")
     for table in chain[0].inputs if progress is not None else []:
         opened = lake.open(table)
         for offset in progress.offsets if progress is not None else ():
             if offset and offset.get("reservoirId") == opened.metadata().id and _from(offset) > opened.version() + 1:
-                raise StateError(
-                    "table_behind",
-                    f"{lake.path(table)} ends with version {opened.version()}, but {folder.name} has read more: what is appended "
-                    f"next would not be read. Run: hindsight rebuild --lake {lake.root}",
-                )
+                read = f"ends with version {opened.version()}, but {folder.name} has read more: what is appended next would not be read"
+                raise _behind(lake, table, read)
+
+
+def refuse_old_tables(lake: Lake) -> None:
+    """Raises StateError `table_behind` where a table ends before what reconcile has written of it: it looks at nothing twice."""
+    noted = written.noted(checkpoints(lake.root) / RECONCILE)
+    for table in settle.WRITES:
+        version = lake.open(table).version() if lake.exists(table) else -1
+        if version < noted.get(table.name, -1):
+            raise _behind(lake, table, f"ends with version {version}, but reconcile had come to version {noted[table.name]}")
+
+
+def _behind(lake: Lake, table: Table, found: str) -> StateError:
+    return StateError("table_behind", f"{lake.path(table)} {found}. Run: hindsight rebuild --lake {lake.root}")
 
 
 def _from(offset: dict[str, object]) -> int:

@@ -18,6 +18,7 @@ from pipelines import checkpoint, leases, moving, view
 from pipelines import settings as configuration
 from pipelines.console import answer, told
 from pipelines.jobs import NAMES, RECONCILE
+from pipelines.lake import Lake
 from pipelines.paths import checkpoints, existing, log_path, swap_of
 
 if TYPE_CHECKING:
@@ -72,7 +73,6 @@ def rebuild(asked: Namespace) -> int:
 def _revise(asked: Namespace) -> int:
     """Fill what the model file declares anew for the past too, and prove it; 1 where the verification finds a difference."""
     from pipelines.backfill import under_way
-    from pipelines.lake import Lake
     from pipelines.revision import changes, declared_by
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
@@ -137,12 +137,16 @@ def _change(change: Change) -> Iterator[str]:
 
 
 def reconcile(asked: Namespace) -> int:
-    """0 where everything that has landed is settled, 1 where the other jobs have yet to take something in."""
+    """0 where everything that has landed is settled (dry: would be), 1 where the other jobs have yet to take something in."""
     from pipelines import session, settle
     from pipelines.app import Application
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
-    leases.refuse_held(existing(settings.lake.path), [RECONCILE])
+    root = existing(settings.lake.path)
+    if asked.dry_run:
+        with session.opened(settings) as spark:
+            return _foreseen(asked, Lake(root, committer=settings.lake.committer, spark=spark))
+    leases.refuse_held(root, [RECONCILE])
     with (
         session.opened(settings) as spark,
         told.status("reconcile"),
@@ -153,7 +157,32 @@ def reconcile(asked: Namespace) -> int:
     left = max(0, landed - reached["end_offset"])
     frontier = view.short(reached["frontier"])
     found = {"settled": reached["end_offset"], "landed": landed, "frontier": frontier}
-    hint = " The other jobs have yet to take in what was found or has landed since: hindsight run --once." if left else ""
+    hint = f" {_LEFT}" if left else ""
     said = f"{reached['end_offset']:,} of {landed:,} landed records are settled; frontier {frontier}.{hint}"
     answer(asked, found, lambda: said)
+    return 1 if left else 0
+
+
+_LEFT = "The other jobs have yet to take in what was found or has landed since: hindsight run --once."
+
+
+def _foreseen(asked: Namespace, lake: Lake) -> int:
+    """What a reconcile would find now, in its first step; it may be asked beside an application at work."""
+    from pipelines import settle
+    from pipelines.consumed import consumed
+
+    landed, reached = checkpoint.landed(checkpoints(lake.root)), settle.last(lake)
+    ready = consumed(lake)
+    end = min(landed, reached["end_offset"] + settle.SLICE) if ready else reached["end_offset"]
+    with told.status("reconcile"), settle.missed(lake, end) as missed:
+        pairs, signs = len(missed.pairs.column("feedback_id")), missed.orphans.column("sign").to_pylist()
+    frontier = view.short(settle.frontier(lake, end))
+    found = {"settled": end, "landed": landed, "frontier": frontier, "dry_run": True}
+    found |= {"pairs": pairs, "orphans": signs.count(1), "found_again": signs.count(-1)}
+    said = (
+        f"{end:,} of {landed:,} landed records would be settled, now {reached['end_offset']:,}; frontier {frontier}. "
+        f"{pairs:,} pairs came too late for the join, {signs.count(1):,} feedback would be orphaned, and {signs.count(-1):,} no longer."
+    )
+    left = end < landed or pairs > 0
+    answer(asked, found, lambda: f"{said} {_LEFT}" if left else said)
     return 1 if left else 0

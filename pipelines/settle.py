@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,14 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from pipelines import written
 from pipelines.gold.tables import FRONTIERS
-from pipelines.held import hold
+from pipelines.held import Held, hold, nothing
+from pipelines.jobs import RECONCILE
 from pipelines.lake import Lake, Mark
+from pipelines.paths import checkpoints
 from pipelines.silver.reconcile import ORPHAN_AFTER, reconcile
 from pipelines.silver.tables import CONTROLS, FEEDBACK, INFERENCES, LABELLED, ORPHANS, RECONCILED
 
 SLICE = 200_000
 """Log records that one reconcile looks at: what bounds its memory after a long backlog."""
+WRITES = (RECONCILED, ORPHANS, FRONTIERS)
 
 
 @dataclass(frozen=True)
@@ -37,15 +42,37 @@ def last(lake: Lake) -> dict[str, Any]:
     return newest[0] if newest else {"frontier": None, "end_offset": 0, "open_from": 0}
 
 
+@dataclass(frozen=True)
+class Missed:
+    """What the join has missed: pairs for it to take, and signed entries about orphans. `open_from`: as of a cut."""
+
+    pairs: Held
+    orphans: Held
+    open_from: int
+
+
 def settle(lake: Lake, end: int) -> Cut:
     """Find what the join has missed among log offsets below `end`, all of which it has consumed; write it for it to take.
 
     Idempotent: both outputs are differences to what is there, and each is one commit.
     """
+    with missed(lake, end) as found:
+        number = lake.open(FRONTIERS).version()
+        covers = {"job": "reconcile", "query": "reconcile", "log_end": end}
+        app = f"reconcile-{datetime.now(UTC).timestamp()}"
+        handed = found.pairs.append(RECONCILED, Mark(f"{app}:{RECONCILED.name}", number), covers)
+        found.orphans.append(ORPHANS, Mark(f"{app}:{ORPHANS.name}", number), covers)
+        return Cut(end, found.open_from, handed)
+
+
+@contextmanager
+def missed(lake: Lake, end: int) -> Iterator[Missed]:
+    """What is to be found below an offset, and is not written yet."""
     before = last(lake)
     feedback = _feedback(lake, before, end)
     if not feedback.num_rows:
-        return Cut(end, end, 0)
+        yield Missed(nothing(RECONCILED, lake), nothing(ORPHANS, lake), end)
+        return
     requests = pc.unique(feedback["request_id"])
     inferences = _below(lake.lookup(INFERENCES, requests), end)
     labelled = pa.concat_tables(
@@ -61,17 +88,11 @@ def settle(lake: Lake, end: int) -> Cut:
         lake,
     )
     try:
-        number = lake.open(FRONTIERS).version()
-        covers = {"job": "reconcile", "query": "reconcile", "log_end": end}
-        app = f"reconcile-{datetime.now(UTC).timestamp()}"
-        found, missed = routed.route(RECONCILED), routed.route(ORPHANS)
-        handed = found.append(RECONCILED, Mark(f"{app}:{RECONCILED.name}", number), covers)
-        missed.append(ORPHANS, Mark(f"{app}:{ORPHANS.name}", number), covers)
-        settled = [labelled["feedback_id"], orphans["feedback_id"]]
-        settled += [rows.column("feedback_id") for rows in (found, missed)]
+        found = routed.route(RECONCILED), routed.route(ORPHANS)
+        settled = [labelled["feedback_id"], orphans["feedback_id"], *(rows.column("feedback_id") for rows in found)]
+        yield Missed(*found, max(int(before["open_from"]), _open_from(feedback, settled, end)))
     finally:
         routed.release()
-    return Cut(end, max(int(before["open_from"]), _open_from(feedback, settled, end)), handed)
 
 
 def record(lake: Lake, cut: Cut) -> datetime | None:
@@ -88,6 +109,8 @@ def record(lake: Lake, cut: Cut) -> datetime | None:
             Mark(f"reconcile:{FRONTIERS.name}:{cut.end}:{at}", 0),
             {"job": "reconcile", "query": "reconcile"},
         )
+        reached = {table.name: lake.open(table).version() for table in WRITES}
+        written.note(checkpoints(lake.root) / RECONCILE, reached)
     return at
 
 

@@ -220,8 +220,8 @@ MUTANTS = (
     Mutant(
         "a checkpoint behind its tables is taken",
         "guards.py",
-        "if written is not None and written > planned:",
-        "if written is not None and written > planned + 9:",
+        "if batch is not None and batch > planned:",
+        "if batch is not None and batch > planned + 9:",
         "tests/test_health.py::test_a_start_refuses_an_old_checkpoint",
     ),
     Mutant(

@@ -13,10 +13,11 @@ from pipelines.guards import landed
 from pipelines.health.marks import Query, mismatches, unread
 from pipelines.health.queries import problems
 from pipelines.health.tablelog import TableLog, replay
-from pipelines.jobs import TABLES
+from pipelines.jobs import RECONCILE, TABLES
 from pipelines.log.mend import told
 from pipelines.log.sound import Found, inspect, opened
 from pipelines.paths import chains_of, checkpoints, log_path, swap_of
+from pipelines.written import noted
 
 REPAIR = "Run `hindsight repair`: it restores this without processing anything again."
 REBUILD = "Run `hindsight rebuild`: it makes all tables and checkpoints again from the log, which must be whole."
@@ -41,7 +42,7 @@ def checks(root: Path, *, quick: bool = False) -> list[Check]:
         _log(root, log, reached),
         *(_table(table, logs[table.name], quick=quick) for table in due if there),
         *(_query(query, quick=quick) for query in queries),
-        _marks(queries, logs),
+        _marks(root, queries, logs),
         Check("Not yet read", True, unread(log.end - reached, queries, logs) or "nothing"),
     ]
 
@@ -98,8 +99,8 @@ def _query(query: Query, *, quick: bool) -> Check:
     return Check(name, True, "no batch yet" if done is None else f"batch {done.batch} is committed")
 
 
-def _marks(queries: list[Query], logs: dict[str, TableLog]) -> Check:
-    found = list(mismatches(queries, logs))
+def _marks(root: Path, queries: list[Query], logs: dict[str, TableLog]) -> Check:
+    found = list(mismatches(queries, logs, noted(checkpoints(root) / RECONCILE)))
     if not found:
         return Check("Marks", True, "tables and checkpoints agree on the batches that are done")
     told_of = "; ".join(text for _, text in found[:SHOWN]) + _more(len(found) - SHOWN)

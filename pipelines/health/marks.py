@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,17 @@ from pipelines.bronze.tables import EVENTS
 from pipelines.errors import StateError
 from pipelines.health.tablelog import TableLog
 from pipelines.job import Chain
+from pipelines.written import noted
 
 Logs = dict[str, TableLog]
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a checkpoint says of itself. `done` and `offsets`: of the last committed batch, -1 and none before the first."""
+    """What a checkpoint says of itself. `done` and `offsets`: of the last committed batch, -1 and none before the first.
+
+    `noted`: the last batch that brought rows, by table.
+    """
 
     folder: Path
     chain: Chain
@@ -27,6 +31,7 @@ class Query:
     planned: int
     done: int
     offsets: tuple[dict[str, Any], ...]
+    noted: Mapping[str, int]
 
     @classmethod
     def of(cls, folder: Path, chain: Chain) -> Query:
@@ -37,11 +42,11 @@ class Query:
             generation = (folder / "generation").read_text().strip()
         planned = max(checkpoint.numbered(folder / "offsets"), default=-1)
         done, offsets = (progress.batch, progress.offsets) if progress else (-1, ())
-        return cls(folder, chain, generation, planned, done, offsets)
+        return cls(folder, chain, generation, planned, done, offsets, noted(folder))
 
 
-def mismatches(queries: list[Query], logs: Logs) -> Iterator[tuple[str, str]]:
-    """Code and text of each."""
+def mismatches(queries: list[Query], logs: Logs, reconciled: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Code and text of each. `reconciled`: the version that reconcile has written, by table."""
     known = {query.folder.name for query in queries}
     for name in sorted({query for log in logs.values() for _, query in _authors(log)} - known):
         yield "checkpoint_missing", f"tables hold batches of {name}, whose checkpoint is gone"
@@ -50,6 +55,9 @@ def mismatches(queries: list[Query], logs: Logs) -> Iterator[tuple[str, str]]:
         yield from _ahead(query, logs)
         yield from _apart(query, logs)
         yield from _behind(query, logs)
+    for name, version in reconciled.items():
+        if name in logs and logs[name].version < version:
+            yield "table_behind", f"{name} ends with version {logs[name].version}, but reconcile had come to version {version}"
 
 
 def generations(query: str, logs: Logs) -> set[str]:
@@ -92,6 +100,10 @@ def _apart(query: Query, logs: Logs) -> Iterator[tuple[str, str]]:
 
 
 def _behind(query: Query, logs: Logs) -> Iterator[tuple[str, str]]:
+    for name, batches in _written(query, logs).items():
+        # a batch that is not committed is done again, and written where it is not
+        if not logs[name].broken and max(batches, default=-1) < query.noted.get(name, -1) <= query.done:
+            yield "table_behind", f"{name} lacks batch {query.noted[name]} of {query.folder.name}"
     for log, reads in _sources(query, logs):
         if reads > log.version + 1:
             yield "table_behind", f"{log.path.name} ends with version {log.version}, {query.folder.name} has read more"
