@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import doctor
+from pipelines import doctor, written
 from pipelines.bronze.tables import EVENTS
 from pipelines.check import Check
 from pipelines.errors import StateError
-from pipelines.guards import landed, refuse_a_short_log, refuse_an_old_backup
+from pipelines.guards import landed, refuse_a_short_log, refuse_an_old_backup, refuse_old_tables
 from pipelines.health.checks import checks
 from pipelines.health.tablelog import replay
-from pipelines.jobs import TABLES, chains
+from pipelines.jobs import RECONCILE, TABLES, chains
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.paths import checkpoints, log_path
 from pipelines.settings import PACKAGED, load
-from pipelines.silver.tables import CONTROLS
+from pipelines.silver.tables import CONTROLS, ORPHANS
 from pipelines.verify import verify
 from tests import small
 from tests.small import GENERATION, QUERY, T0
@@ -244,6 +244,35 @@ def test_an_old_backup_of_one_part_is_noticed_beside_the_others(
 ) -> None:
     change(root)
     assert codes(root) == [code]
+
+
+@pytest.mark.parametrize(("batch", "refuses"), [(1, True), (2, True), (3, False)])
+def test_a_table_without_a_batch_that_brought_it_rows_is_an_old_backup_unless_that_is_to_be_done_again(
+    root: Path, batch: int, refuses: bool
+) -> None:
+    folder, (first, _) = checkpoints(root) / QUERY, chains(horizon=T0 - T0)
+    written.note(folder, {EVENTS.name: 2})
+    refuse_an_old_backup(Lake(root), folder, first)
+    assert codes(root) == []
+    written.note(folder, {CONTROLS.name: batch})
+    assert codes(root) == ["table_behind"] * refuses
+    if refuses:
+        with pytest.raises(StateError) as refused:
+            refuse_an_old_backup(Lake(root), folder, first)
+        assert refused.value.code == "table_behind"
+    else:
+        refuse_an_old_backup(Lake(root), folder, first)
+    (folder / "written").write_text("{")
+    assert codes(root) == []
+
+
+def test_a_table_that_ends_before_what_reconcile_wrote_is_an_old_backup(root: Path) -> None:
+    for version, refuses in ((0, False), (1, True)):
+        written.note(checkpoints(root) / RECONCILE, {ORPHANS.name: version})
+        assert codes(root) == ["table_behind"] * refuses
+    with pytest.raises(StateError) as refused:
+        refuse_old_tables(Lake(root))
+    assert refused.value.code == "table_behind"
 
 
 def test_a_start_refuses_an_old_checkpoint(root: Path) -> None:

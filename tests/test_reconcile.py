@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
 from collections import defaultdict
 from datetime import datetime
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
+from pipelines import repairs
+from pipelines.app import Application
+from pipelines.bronze.tables import EVENTS
+from pipelines.jobs import NAMES, RECONCILE
+from pipelines.lake import Lake
 from pipelines.silver.reconcile import ORPHAN_AFTER, reconcile
 from pipelines.silver.tables import FEEDBACK, INFERENCES, LABELLED, ORPHANS, RECONCILED
+from tests import generator, lakes
 from tests.frames import at, context, frame, rows
 
 HOUR = ORPHAN_AFTER.total_seconds() / 60
@@ -122,3 +131,25 @@ def test_an_orphan_that_nobody_posted_in_time_is_posted_with_its_end(found: Foun
 )
 def test_what_was_found_within_the_hour_or_is_settled_posts_nothing(found: Found, name: str) -> None:
     assert found[1][name] == []
+
+
+def test_a_dry_run_says_what_the_reconcile_behind_it_finds(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = lakes.settings_for(tmp_path / "lake", run_join_horizon="1 minute")
+    others = [name for name in NAMES if name != RECONCILE]
+    for piece in lakes.pieces_of(generator.history(11, 150), [80]):
+        with Application(settings, spark, jobs=others) as app:
+            lakes.append(app, piece)
+            app.drain()
+    before = lakes.count(tmp_path / "lake")
+    assert repairs._foreseen(Namespace(json=True), Lake(tmp_path / "lake", spark=spark)) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert lakes.count(tmp_path / "lake") == before
+    assert said["pairs"] > 0
+    with Application(settings, spark, jobs=[RECONCILE]) as app:
+        app.drain()
+    signs = lakes.rows_of(tmp_path / "lake", ORPHANS)["sign"].to_pylist()
+    found = {"pairs": lakes.rows_of(tmp_path / "lake", RECONCILED).num_rows, "orphans": signs.count(1)}
+    assert {name: said[name] for name in found} == found
+    assert (said["found_again"], said["settled"], said["landed"]) == (signs.count(-1), before[EVENTS.name], before[EVENTS.name])
