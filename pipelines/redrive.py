@@ -91,7 +91,8 @@ def redrive(
         for records in _records(log, sorted(quarantined)):
             for offset, fate in _judged(records, lake, log, definitions):
                 found[quarantined[offset]][fate] += 1
-                accepted += [offset] * (fate == ACCEPTED)
+                if fate == ACCEPTED:
+                    accepted.append(offset)
             done += records.num_rows
             progress(done, len(quarantined))
         if accepted and not dry_run:
@@ -130,16 +131,15 @@ def _on_the_way(log: EmbeddedLog, start: int) -> dict[int, int]:
 def _records(log: EmbeddedLog, offsets: Sequence[int]) -> Iterator[pa.Table]:
     """The records at these positions as rows of bronze.events, so many at a time as fit into one append."""
     held: list[pa.Table] = []
-    at = 0
+    first = at = size = 0
     while at < len(offsets):
         (append,) = log.read(offsets[at], offsets[at] + 1)
-        until = min(bisect_left(offsets, append.end), at + SLICE - sum(map(len, held)))
+        until = min(bisect_left(offsets, append.end), first + SLICE)
         held.append(bronze(append, append.start, append.end).take([o - append.start for o in offsets[at:until]]))
-        at = until
-        full = sum(map(len, held)) >= SLICE or sum(rows.nbytes for rows in held) >= SLICE_BYTES
-        if full or at == len(offsets):
+        at, size = until, size + held[-1].nbytes
+        if at == first + SLICE or size >= SLICE_BYTES or at == len(offsets):
             yield pa.concat_tables(held)
-            held = []
+            held, first, size = [], at, 0
 
 
 def _definitions(lake: Lake, log: EmbeddedLog, wanted: Sequence[Definition]) -> list[Definition]:
@@ -185,11 +185,10 @@ def _as_if_now(records: pa.Table, log: EmbeddedLog) -> pa.Table:
 def _send(log: EmbeddedLog, offsets: Sequence[int]) -> None:
     """Append copies of these records, each append behind the control event that names them.
 
-    What comes late to a history is received at its end, where no question looks yet: so the last append moves the frontier on,
-    to the next whole minute.
+    What comes to a history that has a frontier is received there at the earliest, where no question looks yet: so the last append
+    moves the frontier on, to the next whole minute.
     """
     floor, live = log.clock()
-    late = False
     for records in _records(log, offsets):
         repeated = records["offset"].to_pylist()
         payloads = [_control(action="redrive", offsets=repeated), *records["payload"].to_pylist()]
@@ -198,8 +197,7 @@ def _send(log: EmbeddedLog, offsets: Sequence[int]) -> None:
             continue
         received = records["received_at"].to_pylist()
         claims = [min(received), *received]
-        late = late or claims[0] < floor
-        if late and repeated[-1] == offsets[-1]:
+        if floor > _EPOCH and repeated[-1] == offsets[-1]:
             end = floor - (floor - _EPOCH) % _MINUTE + _MINUTE
             payloads.append(_control(action="frontier", at=rfc3339(end)))
             claims.append(end)
