@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from pipelines.app import TABLES, Application
+from pipelines.app import Application
 from pipelines.content import content_of
 from pipelines.definition import Definition
 from pipelines.errors import HindsightError
 from pipelines.health.checks import checks
+from pipelines.jobs import TABLES
 from pipelines.lake import Lake
 from pipelines.models import load_model
 from pipelines.paths import checkpoints
