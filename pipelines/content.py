@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from pipelines import files
 from pipelines.contract import Table
@@ -27,10 +28,16 @@ def content_of(lake: Lake, table: Table) -> Content:
     """The content of a table; of one that is not there, that of an empty one. Raises OSError where a file is damaged."""
     if not lake.exists(table):
         return Content(0, f"{0:016x}")
-    weight = next((name for name in ("sign", "amount") if name in table.names), "1")
-    said = ", ".join(f'"{name}"' for name in table.names if name not in (*FREE, weight))
+    return come_to(files.scan(lake.path(table), lake.open(table), table.names))
+
+
+def come_to(rows: pa.RecordBatchReader) -> Content:
+    """The content of rows of a table."""
+    names = rows.schema.names
+    weight = next((name for name in ("sign", "amount") if name in names), "1")
+    said = ", ".join(f'"{name}"' for name in names if name not in (*FREE, weight))
     with duckdb.connect() as db:
-        db.register("rows", files.scan(lake.path(table), lake.open(table), table.names))
+        db.register("rows", rows)
         db.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         found: tuple[Any, ...] | None = db.execute(
             f"WITH net AS (SELECT hash({said}) AS said, sum({weight}) AS total, count(*) AS rows FROM rows GROUP BY {said}) "

@@ -143,13 +143,13 @@ def declarations() -> list[Record]:
     return [(definition.control(), START) for definition in definitions()]
 
 
-def events(seed: int, count: int) -> list[Record]:
+def events(seed: int, count: int, start: datetime = START) -> list[Record]:
     """About so many inferences and feedback with unique ids, and broken records, in the order of receipt."""
-    made = _Maker(random.Random(seed))
+    made = _Maker(random.Random(seed), start)
     inferences = [made.inference(number) for number in range(count // 3)]
     feedback = [made.feedback(number, inferences) for number in range(count - count // 3)]
     records = [(_payload(event), at) for event, at in inferences + feedback]
-    return sorted([*records, *_broken(START + 90 * MINUTE)], key=lambda record: record[1])
+    return sorted([*records, *_broken(start + 90 * MINUTE)], key=lambda record: record[1])
 
 
 def history(seed: int, count: int) -> list[Record]:
@@ -157,30 +157,69 @@ def history(seed: int, count: int) -> list[Record]:
     rng = random.Random(f"history {seed}")
     log = declarations()
     body = events(seed, count)
-    closing = max(at for _, at in body) + timedelta(days=1)
     for number, (payload, at) in enumerate(body):
-        log.append((payload, at))
-        if rng.random() < 0.08:
-            log.append((_respelled(rng.choice(body[: number + 1])[0]), at + rng.randrange(60) * MINUTE))
-        if rng.random() < 0.05:
-            log.append((_contradicted(rng.choice(body)[0]), at))
+        log += [(payload, at), *_again(rng, body, number)]
         if number % 60 == 59:
             log.append((_frontier(at - 10 * MINUTE), at))
         if number == count // 2:
             log += [(changed.control(), at) for changed in _changed()]
-    return [*log, (_frontier(closing), closing)]
+    return [*log, closing(body)]
+
+
+def restless(seed: int, count: int, start: datetime) -> list[Record]:
+    """Events with repetitions and contradictions. In any order that `shuffled` gives, they say the same."""
+    rng = random.Random(f"restless {seed}")
+    body = events(seed, count, start)
+    return [record for number, said in enumerate(body) for record in (said, *_again(rng, body, number))]
+
+
+def shuffled(records: list[Record], rng: random.Random) -> list[Record]:
+    """Another order, in which those of one id come in the order in which they came: the first of them is what counts."""
+    places = list(range(len(records)))
+    rng.shuffle(places)
+    of_id: dict[str, list[int]] = {}
+    for number, (payload, _) in enumerate(records):
+        of_id.setdefault(_id(payload) or f"{number}", []).append(number)
+    placed = {}
+    for numbers in of_id.values():
+        placed |= dict(zip(sorted(places[number] for number in numbers), numbers, strict=True))
+    return [records[placed[place]] for place in range(len(records))]
+
+
+def closing(body: list[Record]) -> Record:
+    """The frontier by which everything has matured."""
+    at = max(at for _, at in body) + timedelta(days=1)
+    return _frontier(at), at
+
+
+def _again(rng: random.Random, body: list[Record], number: int) -> Iterator[Record]:
+    """What may come after an event: a repetition of it or an earlier one, a contradiction of any."""
+    _, at = body[number]
+    if rng.random() < 0.08:
+        yield _respelled(rng.choice(body[: number + 1])[0]), at + rng.randrange(60) * MINUTE
+    if rng.random() < 0.05:
+        yield _contradicted(rng.choice(body)[0]), at
+
+
+def _id(payload: bytes) -> str | None:
+    """The id of an event of either kind; None where there is none to be read."""
+    try:
+        event = json.loads(payload)
+        return str(event.get("request_id" if event["kind"] == "inference" else "feedback_id"))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 class _Maker:
     """Makes events; the order of calls and the seed decide everything."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-        self.said: list[tuple[str, str, str | None]] = []
+    def __init__(self, rng: random.Random, start: datetime) -> None:
+        self.rng, self.start = rng, start
+        self.said: dict[tuple[str, str, str | None], list[str]] = {}
 
     def inference(self, number: int) -> Made:
         rng = self.rng
-        served = START + rng.randrange(240 * 60) * timedelta(seconds=1)
+        served = self.start + rng.randrange(240 * 60) * timedelta(seconds=1)
         delay = rng.choice([0, 0, 0, 1, -4, 5, 90, 200]) * MINUTE
         model = rng.choice(["shop", "shop", "ads"])
         event: dict[str, Any] = {
@@ -239,10 +278,10 @@ class _Maker:
         """Give a correct or withdraw its target: one of the same key, of another key, itself, a later one, nothing."""
         rng, key = self.rng, (event["request_id"], event["label"], event.get("item"))
         if event["action"] in ("correct", "withdraw") and (rng.random() < 0.6 or "rater" not in event):
-            same = [f"f{at}" for at, other in enumerate(self.said) if other == key]
+            same = self.said.get(key, [])
             wild = [event["feedback_id"], f"f{number + 1}", "f-never", f"f{rng.randrange(number + 1)}"]
             event["target_feedback_id"] = rng.choice(same) if same and rng.random() < 0.85 else rng.choice(wild)
-        self.said.append(key)
+        self.said.setdefault(key, []).append(event["feedback_id"])
 
     def _score(self) -> float:
         return self.rng.choice(SCORES) if self.rng.random() < 0.5 else round(self.rng.random(), 3)

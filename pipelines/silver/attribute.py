@@ -95,7 +95,8 @@ def enrich(pairs: DataFrame, *, via: str) -> DataFrame:
         F.col("feedback_partition").alias("partition"),
         F.col("feedback_offset").alias("offset"),
         F.lit(via).alias("via"),
-        F.to_date("served_at").alias("served_date"),
+        # of UTC, whatever the zone of the session
+        F.date_from_unix_date(F.expr("unix_seconds(served_at) div 86400").cast("int")).alias("served_date"),
     )
 
 

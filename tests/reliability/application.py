@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +40,14 @@ bytes_per_trigger = "{taken}"
 
 @dataclass(frozen=True)
 class Place:
-    """A lake and a conf folder of its own, whose models the log declares: a run appends nothing to it."""
+    """A lake and a conf folder of its own, whose models the log declares: a run appends nothing to it.
+
+    `entered`: the command that starts others where they see the lake, where not everybody does.
+    """
 
     lake: Path
     conf: Path
+    entered: tuple[str, ...] = ()
 
     @classmethod
     def made(cls, folder: Path, *, batch_records: int, committer: str = "arrow", taken: str = "30 KB") -> Place:
@@ -60,13 +64,21 @@ class Place:
                 part = records[start : start + most]
                 log.append([record.payload for record in part], [record.received_at for record in part])
 
-    def start(self, *words: str, module: Sequence[str] = ("pipelines",)) -> subprocess.Popen[bytes]:
+    def start(
+        self, *words: str, module: Sequence[str] = ("pipelines",), environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """`python -m pipelines …`, or of another module, on the lake, as the leader of a process group of its own."""
-        command = [sys.executable, "-m", *module, *words, "--lake", str(self.lake), "--conf", str(self.conf)]
+        python = [*self.entered, sys.executable, "-m", *module]
+        command = [*python, *words, "--lake", str(self.lake), "--conf", str(self.conf)]
         scratch = self.conf / "told.txt"
         with scratch.open("w") as told:
             process = subprocess.Popen(
-                command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=told, start_new_session=True
+                command,
+                cwd=ROOT,
+                env={**os.environ, **(environment or {})},
+                stdout=subprocess.DEVNULL,
+                stderr=told,
+                start_new_session=True,
             )
         scratch.rename(self._told(process))
         return process
