@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+
+_FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+"""How the operating system, and SQLite, say that a disk is full, through whatever library."""
 
 
 class HindsightError(Exception):
@@ -46,6 +49,30 @@ class StateError(HindsightError):
 
 class ContractError(HindsightError):
     """A declaration in this code base is wrong. A programmer's mistake, raised at import."""
+
+
+def disk_full(error: BaseException) -> MachineError | None:
+    """MachineError `disk_full` where a full disk is what led to an error; None where it is not."""
+    for cause in causes(error):
+        said = next((text for text in _FULL if text in str(cause) and not isinstance(cause, HindsightError)), None)
+        if said or getattr(cause, "sqlite_errorname", "") == "SQLITE_IOERR_SHMSIZE":
+            where = getattr(cause, "filename", None)
+            return MachineError(
+                "disk_full",
+                f"{where or 'a disk is full'}: {said or cause}. Free some room and do it again: whatever was acknowledged is there, "
+                "and nothing has to be mended by hand.",
+            )
+    return None
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that it came of."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        yield one
+        one = one.__cause__ or one.__context__
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

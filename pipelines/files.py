@@ -149,7 +149,11 @@ def _file(root: Path, table: Table, values: tuple[Any, ...], rows: pa.Table, dat
     )
     content = sink.getvalue()
     file = folder / f"part-{uuid.uuid4()}-{zlib.crc32(content):08x}.zstd.parquet"
-    file.write_bytes(content)
+    try:
+        file.write_bytes(content)
+    except OSError:  # no room: what there is of it takes some, and no commit will name it
+        file.unlink(missing_ok=True)
+        raise
     return AddAction(
         file.relative_to(root).as_posix(),
         content.size,

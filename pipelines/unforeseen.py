@@ -10,12 +10,10 @@ import sqlite3
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
 
-from pipelines.errors import HindsightError, MachineError, StateError
+from pipelines.errors import HindsightError, MachineError, StateError, causes, disk_full
 
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def tell(error: Exception, *, as_json: bool) -> int:
@@ -33,15 +31,16 @@ def tell(error: Exception, *, as_json: bool) -> int:
 
 def named(error: Exception) -> HindsightError:
     """The error that a person can act on; MachineError no_permission, disk_full, java_ended, StateError log_busy, else unexpected."""
-    for one in _chain(error):
+    full = disk_full(error)
+    if full is not None:
+        return full
+    for one in causes(error):
         if isinstance(one, HindsightError):
             return one
         number = _number(one)
         if number in _FORBIDDEN:
             advice = "give this user the right to it, or name another folder with --lake or --conf."
             return MachineError("no_permission", f"{_said(one)}: {advice}")
-        if number in _FULL:
-            return MachineError("disk_full", f"{_said(one)}: make room, and start the same again; what is half written does not count.")
         if isinstance(one, sqlite3.OperationalError) and "locked" in str(one):
             return StateError("log_busy", "another process has been writing to the log for a minute. Try again when it is done.")
     if java_ended(error):
@@ -57,7 +56,7 @@ def java_ended(error: BaseException) -> bool:
     """Whether this came of a JVM that is no more."""
     return any(
         type(one).__name__ == "Py4JNetworkError" or (isinstance(one, ConnectionError) and not isinstance(one, BrokenPipeError))
-        for one in _chain(error)
+        for one in causes(error)
     )
 
 
@@ -77,13 +76,3 @@ def _number(error: BaseException) -> int | None:
     """Which error of the system it is, also where a library put it into words."""
     found = re.search(r"\(os error (\d+)\)", str(error)) if isinstance(error, Exception) else None
     return int(found[1]) if found else getattr(error, "errno", None) if isinstance(error, OSError) else None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, and those that it came of."""
-    seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        yield one
-        one = one.__cause__ or one.__context__

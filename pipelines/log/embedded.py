@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipelines.errors import InputError
+from pipelines.errors import InputError, disk_full
 from pipelines.log.block import Append, checksum, pack, unreadable
 from pipelines.silver.frontier import AHEAD, from_the_future
 from pipelines.silver.wire import Refused, decode
@@ -63,7 +63,7 @@ class EmbeddedLog:
             self._db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             self._prepare(durable=durable)
         except sqlite3.DatabaseError as error:
-            raise unreadable(str(path), f"this is not a readable log: {error}") from error
+            raise disk_full(error) or unreadable(str(path), f"this is not a readable log: {error}") from error
 
     def _prepare(self, *, durable: bool) -> None:
         """Make the log where there is none. SQLite does not wait for others that change the journal's mode: we do."""
@@ -85,7 +85,7 @@ class EmbeddedLog:
         """Append records in order and return the offset of the last one; they are on disk by then.
 
         With `received_at`, history is imported: its clock is claimed, and each receipt is max(claimed, floor).
-        Raises InputError `empty_append` or `received_at_invalid`.
+        Raises InputError `empty_append` or `received_at_invalid`, MachineError `disk_full`: none of the records is there then.
         """
         if not payloads:
             raise InputError("empty_append", "append: no records; expected at least one")
@@ -203,20 +203,21 @@ class EmbeddedLog:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield _micros(datetime.now(UTC)), self._clock()[0]
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # SQLite itself takes back what found the disk full
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """What SQLite says of a damaged file, as an error with a code; that another writes is none of these."""
+        """What SQLite says of a damaged file, or a full disk, as an error with a code; that another writes is none of these."""
         try:
             yield
         except sqlite3.DatabaseError as error:
             if "locked" in str(error):
                 raise
-            raise unreadable(str(self.path), str(error)) from error
+            raise disk_full(error) or unreadable(str(self.path), str(error)) from error
 
     def _clock(self) -> tuple[int, int]:
         """The floor, and whether the last data came in by the log's own clock."""
