@@ -17,7 +17,7 @@ from pipelines.consumed import consumed
 from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook, backfilled, declare
-from pipelines.errors import StateError
+from pipelines.errors import StateError, disk_full
 from pipelines.groups import Group, select
 from pipelines.job import run_batch
 from pipelines.jobs import NAMES, RECONCILE, TABLES
@@ -115,13 +115,11 @@ class Application:
         return end
 
     def check(self) -> None:
-        """Raise what has gone wrong in a query or in reconcile: StateError `job_failed`."""
-        for group in self.groups:
-            error = group.query.exception() if group.query else None
+        """Raise what has gone wrong in a query or in reconcile: StateError `job_failed`, MachineError `disk_full`."""
+        failed: dict[str, BaseException | None] = {g.name: g.query.exception() if g.query else None for g in self.groups}
+        for name, error in (*failed.items(), (RECONCILE, self._failure)):
             if error is not None:
-                raise StateError("job_failed", f"{group.name}: {_first_lines(str(error))}") from error
-        if self._failure is not None:
-            raise StateError("job_failed", f"reconcile: {self._failure}") from self._failure
+                raise disk_full(error) or StateError("job_failed", f"{name}: {_first_lines(str(error))}") from error
 
     def note(self) -> None:
         """Leave notes for `hindsight status`."""

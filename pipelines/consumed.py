@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pipelines import checkpoint
@@ -21,11 +21,22 @@ def consumed(lake: Lake, patient: Callable[[], bool] = lambda: False) -> bool:
     if not ran | {RECONCILE} >= set(NAMES):
         return False
     for folder, tables in list(_downstream(lake.root)):
-        goal = {lake.open(table).metadata().id: data_version(lake.path(table)) for table in tables}
+        goal = _goal(lake, tables)
         while not _reached(folder, goal):
             if not patient():
                 return False
     return True
+
+
+def is_read(lake: Lake, table: Table) -> bool:
+    """Whether every query that reads a table has come to its end: till then it may want files that are replaced."""
+    goal = _goal(lake, [table])
+    return all(_reached(folder, goal) for folder, tables in _downstream(lake.root) if table in tables)
+
+
+def _goal(lake: Lake, tables: Sequence[Table]) -> dict[str, int]:
+    """The last version of each table that brought rows, by table id."""
+    return {lake.open(table).metadata().id: data_version(lake.path(table)) for table in tables}
 
 
 def _downstream(root: Path) -> Iterator[tuple[Path, list[Table]]]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from threading import Lock
+from urllib.parse import unquote
 
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
 from pipelines import files, leases
+from pipelines.consumed import is_read
 from pipelines.contract import Table
-from pipelines.lake import commit, stands
+from pipelines.lake import Lake, commit, stands
 from pipelines.settings import Maintain
 
 TRIES = 5
@@ -47,6 +51,7 @@ def maintain(
 ) -> list[Upkeep]:
     """Compact partitions of many small files, checkpoint the tables' logs and, with `vacuum`, delete files long replaced.
 
+    What a query has yet to read of a table stays, however long it was replaced: the query would break off there for good.
     No row changes: compacted files are committed as rearranged, not as new, so streams pass over them. One at a time: of two
     compactions at once delta-rs does not notice that both replace the same files, and every row would stand twice.
     Raises StateError `lease_held` where another process maintains the lake.
@@ -57,7 +62,7 @@ def maintain(
             path = root / table.folder
             if stands(path):
                 progress(table.name)
-                done.append(_one(path, table, settings, vacuum=vacuum, dry_run=dry_run))
+                done.append(_one(path, table, settings, vacuum=vacuum and is_read(Lake(root), table), dry_run=dry_run))
     return done
 
 
@@ -79,9 +84,10 @@ def _one(path: Path, table: Table, settings: Maintain, *, vacuum: bool, dry_run:
     due = _commits_since_checkpoint(path, delta.version()) >= settings.checkpoint_every
     if due and not dry_run:
         delta.create_checkpoint()
-    hours = int(settings.retain.total_seconds() // 3600)
-    deleted = delta.vacuum(hours, dry_run=dry_run, enforce_retention_duration=False) if vacuum else []
-    return Upkeep(table.name, len(crowded), before, len(delta.file_uris()), int(due), len(deleted))
+    replaced = _replaced(path, delta, settings.retain) if vacuum else []
+    for file in replaced if not dry_run else ():
+        file.unlink()
+    return Upkeep(table.name, len(crowded), before, len(delta.file_uris()), int(due), len(replaced))
 
 
 def _crowded(path: Path, delta: DeltaTable, settings: Maintain) -> list[Path]:
@@ -121,6 +127,18 @@ def _bins(path: Path, delta: DeltaTable, folder: Path, settings: Maintain) -> It
         binned[file] = size
     if len(binned) > 1:
         yield binned
+
+
+def _replaced(path: Path, delta: DeltaTable, retain: timedelta) -> list[Path]:
+    """The files that are there and that no version of the last `retain` holds. delta-rs counts that in whole hours."""
+    since, recent = _now() - retain // timedelta(milliseconds=1), set()
+    for stated in sorted((path / "_delta_log").glob("*.json"), reverse=True):
+        if stated.stat().st_mtime_ns < since * 1_000_000:
+            break
+        actions = map(json.loads, stated.read_text().splitlines())
+        recent |= {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
+    listed = delta.vacuum(0, dry_run=True, enforce_retention_duration=False)
+    return [file for name in listed if name not in recent and (file := path / name).exists()]
 
 
 def _now() -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,42 @@ def test_two_at_once_take_turns(tmp_path: Path) -> None:
             for _ in range(2):
                 pool.submit(maintain, tmp_path, [FRONTIERS], settings.maintain, vacuum=False)
     assert sorted(lakes.rows_of(tmp_path, FRONTIERS)["end_offset"].to_pylist()) == list(range(20))
+
+
+def test_replaced_files_stay_as_long_as_they_are_to_and_no_longer(tmp_path: Path) -> None:
+    settings = lakes.settings_for(tmp_path, **OPTIONS)
+    lake, path = Lake(tmp_path), tmp_path / STATISTICS.folder
+    lake.create(STATISTICS)
+    for number in range(3):
+        lake.append(STATISTICS, STATISTICS.frame([STATISTICS.row(grain="1 hour")]), Mark("test", number), {})
+
+    def deleted(retain: timedelta) -> int:
+        (done,) = maintain(tmp_path, [STATISTICS], replace(settings.maintain, retain=retain), vacuum=True)
+        return done.deleted
+
+    assert deleted(timedelta(minutes=30)) == 0
+    time.sleep(0.01)
+    version = DeltaTable(path).version()
+    assert [deleted(timedelta(milliseconds=1)) for _ in range(2)] == [3, 0]
+    assert DeltaTable(path).version() == version, "what only deletes files commits nothing"
+    assert lakes.rows_of(tmp_path, STATISTICS).num_rows == 3
+
+
+def test_what_a_query_has_yet_to_read_stays(spark: SparkSession, tmp_path: Path) -> None:
+    settings = lakes.settings_for(tmp_path / "lake", **{**OPTIONS, "maintain_retain": "1 second"})
+    one, *more = lakes.pieces_of(HISTORY, [60, 40])
+    lakes.run(settings, spark, [one])
+    for piece in more:
+        with Application(settings, spark, jobs=["land", "refine", "expose"]) as app:
+            lakes.append(app, piece, most=20)
+            app.drain()
+        maintain(settings.lake.path, TABLES, settings.maintain, vacuum=True)
+        time.sleep(1.1)
+    upkeep = {done.table: done for done in maintain(settings.lake.path, TABLES, settings.maintain, vacuum=True)}
+    assert upkeep[STATISTICS.name].deleted > 0
+    assert upkeep[INFERENCES.name].deleted == 0
+    lakes.run(settings, spark, [[]])
+    lakes.proven(settings.lake.path)
 
 
 def test_a_dry_run_touches_nothing(kept: Settings) -> None:
