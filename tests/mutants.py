@@ -197,6 +197,42 @@ MUTANTS = (
         _check("writers"),
     ),
     Mutant(
+        "dates by the session's time zone",
+        "silver/attribute.py",
+        'F.date_from_unix_date(F.expr("unix_seconds(served_at) div 86400").cast("int"))',
+        'F.to_date("served_at")',
+        _check("order"),
+    ),
+    Mutant(
+        "an append that found no room is acknowledged",
+        "log/embedded.py",
+        """self._db.execute("ROLLBACK")
+                raise""",
+        'self._db.execute("ROLLBACK")',
+        _check("disk_full"),
+    ),
+    Mutant(
+        "a full disk is taken for a damaged log",
+        "errors.py",
+        ', "database or disk is full")',
+        ")",
+        "tests/test_disk_full.py::test_a_log_on_a_full_disk_refuses_an_append_whole_and_goes_on_when_there_is_room",
+    ),
+    Mutant(
+        "compacted rows are told as new ones",
+        "maintain.py",
+        "data_change=False",
+        "data_change=True",
+        _check("storm"),
+    ),
+    Mutant(
+        "files go that a query has yet to read",
+        "maintain.py",
+        "vacuum=vacuum and is_read(Lake(root), table)",
+        "vacuum=vacuum",
+        "tests/test_maintain.py::test_what_a_query_has_yet_to_read_stays",
+    ),
+    Mutant(
         "a restored append forgets when it was appended",
         "log/mend.py",
         "clocks[start], int(at[start]), block)",

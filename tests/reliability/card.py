@@ -10,12 +10,26 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from tests.reliability import anew, clocks, corruption, identity, kill, lateness, replay, revisions, torture, writers
+from tests.reliability import (
+    anew,
+    clocks,
+    corruption,
+    disk_full,
+    identity,
+    kill,
+    lateness,
+    order,
+    replay,
+    revisions,
+    storm,
+    torture,
+    writers,
+)
 from tests.reliability.check import Check, Result, perform
 
 CHECKS: tuple[Check, ...] = (
-    *(lateness.CHECK, clocks.CHECK, torture.CHECK, identity.CHECK, revisions.CHECK),
-    *(kill.CHECK, replay.CHECK, writers.CHECK, corruption.CHECK, anew.CHECK),
+    *(lateness.CHECK, clocks.CHECK, torture.CHECK, order.CHECK, identity.CHECK, revisions.CHECK),
+    *(kill.CHECK, replay.CHECK, writers.CHECK, disk_full.CHECK, storm.CHECK, corruption.CHECK, anew.CHECK),
 )
 
 Told = Callable[[Check, Result | None], None]

@@ -13,6 +13,7 @@ Downstream may be ahead, by the batch that is being written. A table's state is 
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from datetime import datetime, timedelta
@@ -48,6 +49,9 @@ class Reader(threading.Thread):
         self._seen: list[str] = []
         of = np.array([record.home for record in truth.records])
         self._offsets = {home: np.flatnonzero(of == home) for home in HOMES}
+        # what is filled for the past beside them is no answer before the log says so
+        defined = [found for record in truth.records if (found := _defined(record.payload))]
+        self._definitions = pa.array(defined, pa.string())
         counting = [name for name, (event, _) in truth.feedback.items() if _counts(truth, event, window)]
         self._counting = pa.array(counting, pa.string())
 
@@ -77,7 +81,8 @@ class Reader(threading.Thread):
         homes = {home: self._positions(table) for home, table in HOMES.items()}
         voted = self._lake.read(LABELLED, ["unit_id", "feedback_id"])
         believed = self._lake.read(OUTCOME_LEDGER, ["unit_id", "sign"])
-        sums = self._lake.read(STATISTICS, ["basis", "grain", "cut", "amount"], ds.field("statistic") == "n")
+        counts = (ds.field("statistic") == "n") & ds.field("definition").isin(self._definitions)
+        sums = self._lake.read(STATISTICS, ["basis", "grain", "cut", "amount"], counts)
         ends = [0, *self.place.ends()]
         wrong = self._positions_wrong(landed, homes, ends)
         wrong += self._beliefs_wrong(voted, believed, sums)
@@ -120,6 +125,11 @@ class Reader(threading.Thread):
         if len(set(answered.values())) > 1 or min(answered.values(), default=0) < len(stand):
             wrong.append(f"{len(stand)} beliefs, {answered} answers")
         return wrong
+
+
+def _defined(payload: bytes) -> str | None:
+    """The hash of the definition that a record declares."""
+    return str(json.loads(payload)["definition"]) if b'"define"' in payload else None
 
 
 def _counts(truth: Truth, event: dict[str, Any], window: timedelta) -> bool:
