@@ -17,10 +17,14 @@ _BEYOND = 2200
 
 
 class Memory:
-    """What lies behind us in one file; kept on disk where there is a path. `latest` is the greatest claimed receipt."""
+    """What lies behind us in one file; kept on disk where there is a path. `latest` is the greatest claimed receipt.
 
-    def __init__(self, path: Path | None, file: str) -> None:
-        self.path, self.file = path, file
+    `belated`: records that claim an earlier receipt than the log's frontier, at which they were received then.
+    """
+
+    def __init__(self, path: Path | None, file: str, frontier: datetime = _EPOCH) -> None:
+        self.path, self.file, self.frontier = path, file, frontier
+        self.belated = 0
         self.position, self.records, self.finished = 0, 0, False
         self.latest: datetime | None = None
         self._last = _EPOCH
@@ -35,6 +39,7 @@ class Memory:
         if at and at.year < _BEYOND:
             self._last = at
             self.latest = max(at, self.latest or at)
+        self.belated += self._last < self.frontier
         return self._last
 
     def write(self) -> None:

@@ -37,6 +37,8 @@ class Log(Protocol):
 
     def assert_frontier(self, at: datetime) -> int: ...
 
+    def clock(self) -> tuple[datetime, bool]: ...
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -54,7 +56,8 @@ class FileReport:
 
     `records`: appended now, of which `inferences`, `feedback`, and `not_events`: without a known kind, so that refine
     will quarantine them; `already_there`: appended by an earlier import; `blank_lines`: without anything; `unlabelled`:
-    rows that say nothing yet, as the mapping takes labels alone and theirs is empty.
+    rows that say nothing yet, as the mapping takes labels alone and theirs is empty; `belated`: appended now, with a receipt before
+    the frontier of the log, at which they are received then.
     """
 
     file: str
@@ -65,6 +68,7 @@ class FileReport:
     already_there: int
     blank_lines: int
     unlabelled: int
+    belated: int
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,9 @@ def import_files(
     Raises, when everything is appended, InputError frontier_from_the_future: receipts claim to be later than now.
     """
     chosen, forms = checked(files, mapping, claimed=claimed, frontier=frontier)
-    reports, latest = [], latest_of(state_dir)
+    reports, latest, (before, _) = [], latest_of(state_dir), log.clock()
     for file, form in zip(files, forms, strict=True):
-        memory = Memory(None if file == "-" else state_dir / f"{_identity(file, chosen, claimed)}.json", str(file))
+        memory = Memory(None if file == "-" else state_dir / f"{_identity(file, chosen, claimed)}.json", str(file), before)
         with _blocks(file, form, chosen, memory.position, stdin) as blocks:
             records = _told(blocks, reader(form, chosen, claimed))
             reports.append(_import(records, log, memory, claimed=claimed, tell=_teller(file, progress)))
@@ -169,6 +173,7 @@ def _import(
         already_there=before,
         blank_lines=blank,
         unlabelled=unlabelled,
+        belated=memory.belated,
     )
 
 

@@ -103,6 +103,12 @@ def imported(report: ImportReport) -> Lines:
         for file in report.files
         if file.not_events
     ]
+    told += [
+        f"{file.file}: {file.belated:,} records say that they came before the log's frontier, when nothing older was to come: they "
+        "count as received at it. Import what belongs together before --frontier is said, with the last file."
+        for file in report.files
+        if file.belated
+    ]
     told += [f"frontier: {report.frontier:%Y-%m-%d %H:%M} UTC; nothing older is to come"] if report.frontier else []
     return Lines(table, *(Text(line) for line in [*told, "next: hindsight run --once"]))
 

@@ -83,6 +83,9 @@ class Crashing:
     def assert_frontier(self, at: datetime) -> int:
         return self.log.assert_frontier(at)
 
+    def clock(self) -> tuple[datetime, bool]:
+        return self.log.clock()
+
 
 def records(log: EmbeddedLog) -> list[tuple[bytes, datetime]]:
     return [
@@ -317,6 +320,14 @@ def test_a_closing_frontier_is_not_before_what_an_earlier_import_brought(load: A
     load(write(tmp_path / "predictions.ndjson", '{"served_at":"2026-03-01T10:00:00Z"}'), claimed=True)
     labels = write(tmp_path / "labels.ndjson", '{"given_at":"2026-03-01T09:00:00Z"}')
     assert load(labels, claimed=True, frontier=True).frontier == T0 + timedelta(minutes=1)
+
+
+def test_what_comes_after_a_closing_frontier_is_counted(load: Any, tmp_path: Path) -> None:
+    load(write(tmp_path / "predictions.ndjson", '{"served_at":"2026-03-01T10:00:00Z"}'), claimed=True)
+    lines = ['{"given_at":"2026-03-01T09:00:00Z"}', '{"given_at":"2026-03-01T11:00:00Z"}']
+    early = load(write(tmp_path / "labels.ndjson", "\n".join(lines)), claimed=True, frontier=True)
+    late = load(write(tmp_path / "more.ndjson", "\n".join([*lines, '{"given_at":"2026-03-01T12:00:00Z"}'])), claimed=True)
+    assert [report.files[0].belated for report in (early, late)] == [0, 2]
 
 
 def test_an_import_that_lost_its_memory_is_done_again(log: EmbeddedLog, load: Any, tmp_path: Path) -> None:
