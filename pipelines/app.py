@@ -96,6 +96,8 @@ class Application:
 
     def drain(self, progress: Callable[[], None] = lambda: None) -> None:
         """Process what is in the log now, and stop: chain after chain, then reconcile until nothing is left."""
+        # A query that ends within seconds would never see to its state, and each start read all that it ever changed.
+        self.spark.conf.set("spark.sql.streaming.stateStore.maintenanceInterval", "1s")
         self._prepare(progress)
         self.log.tick()
         self._drain(progress)
