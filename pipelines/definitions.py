@@ -1,4 +1,4 @@
-"""The definitions in force, as the log declares them."""
+"""What the log declares: the definitions in force, and who was erased."""
 
 from __future__ import annotations
 
@@ -11,39 +11,58 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipelines.definition import Definition, active
+from pipelines.erasure.key import key_of
 from pipelines.held import Held
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
 from pipelines.log.source import bronze
+from pipelines.silver.erased import Erasure
 from pipelines.silver.parse import parse
 from pipelines.silver.tables import CONTROLS
 
-_DEFINES = r'"define"|\\u00[67]'
-"""In the bytes of every define: the word itself, or an escaped letter that may hide it."""
+_DECLARES = r'"define"|"erase"|\\u00[67]'
+"""In the bytes of whatever declares: the word itself, or an escaped letter that may hide it."""
+Row = dict[str, Any]
 
 
 class DefinitionBook:
-    """Reads the definitions from silver.controls, again whenever it has grown. `given` are known before they have landed."""
+    """Reads what is declared from silver.controls, again whenever it has grown. `given` are known before they have landed."""
 
     def __init__(self, lake: Lake, given: Sequence[Definition] = ()) -> None:
         self._lake, self._given = lake, list(given)
         self._version = -1
-        self._read: list[Definition] = []
-        self._landing: list[Definition] = []
+        self._read: list[Row] = []
+        self._landing: list[Row] = []
 
-    def __call__(self, records: Held | None = None) -> Sequence[Definition]:
+    def __call__(self, records: Held | None = None) -> Sequence[Definition | Erasure]:
         """What silver.controls declares, and what these records of bronze declare, or else the last ones that were given.
 
-        The later jobs of a chain ask without records, before those of their own batch are in silver.controls.
+        The later jobs of a chain ask without records, before those of their own batch are in silver.controls; none of them
+        needs to know who was erased. Raises StateError `erasure_key_lost`.
         """
         if records is not None:
-            self._landing = list(_declared_by(records.matching("payload", _DEFINES)))
+            self._landing = list(_declared_by(records.matching("payload", _DECLARES)))
+        return [*self.definitions(), *(() if records is None else self.erasures())]
+
+    def definitions(self) -> list[Definition]:
+        """The definitions in force."""
+        return active([*self._given, *(_definition(row) for row in self._rows() if row["action"] == "define")])
+
+    def erasures(self) -> list[Erasure]:
+        """Who was erased, and where. Raises StateError `erasure_key_lost`."""
+        bodies = ((row["offset"], json.loads(row["body"])) for row in self._rows() if row["action"] == "erase")
+        return [
+            Erasure(at, frozenset(body["subjects"]), frozenset(body["requests"]), key_of(self._lake.root, body["key"]))
+            for at, body in bodies
+        ]
+
+    def _rows(self) -> list[Row]:
         table = self._lake.open(CONTROLS)
         if table.version() != self._version:
             self._version = table.version()
-            rows = self._lake.read(CONTROLS, ["body", "offset", "backfill"], ds.field("action") == "define")
-            self._read = [_of(row) for row in rows.to_pylist()]
-        return active([*self._given, *self._read, *self._landing])
+            columns = ["action", "body", "offset", "backfill"]
+            self._read = self._lake.read(CONTROLS, columns, ds.field("action").isin(["define", "erase"])).to_pylist()
+        return [*self._read, *self._landing]
 
 
 def backfilled(log: EmbeddedLog, start: int) -> list[Definition]:
@@ -54,9 +73,10 @@ def backfilled(log: EmbeddedLog, start: int) -> list[Definition]:
     found: list[Definition] = []
     end = log.end()
     for append in log.read(start, end):
-        if pc.any(pc.match_substring_regex(append.records()["payload"], _DEFINES)).as_py():
+        if pc.any(pc.match_substring_regex(append.records()["payload"], _DECLARES)).as_py():
             rows = bronze(append, start, end)
-            found += _declared_by(rows.filter(pc.match_substring_regex(rows["payload"], _DEFINES)))
+            declared = _declared_by(rows.filter(pc.match_substring_regex(rows["payload"], _DECLARES)))
+            found += [_definition(row) for row in declared if row["action"] == "define"]
     return [definition for definition in found if definition.everywhere]
 
 
@@ -65,21 +85,21 @@ def declare(log: EmbeddedLog, lake: Lake, wanted: Sequence[Definition]) -> list[
 
     What was appended by a run that ended before landing it is appended again: of equal definitions the lowest position counts.
     """
-    known = {definition.hash for definition in DefinitionBook(lake)()}
+    known = {definition.hash for definition in DefinitionBook(lake).definitions()}
     missing = [definition for definition in wanted if definition.hash not in known]
     for definition in missing:
         log.control(definition.control())
     return missing
 
 
-def _declared_by(records: pa.Table) -> Iterator[Definition]:
-    """The definitions that raw records declare."""
+def _declared_by(records: pa.Table) -> Iterator[Row]:
+    """What raw records declare, as rows of silver.controls."""
     said = parse(records, definitions=())
     for row in said.filter(said["control"].is_valid()).select(["control", "offset"]).to_pylist():
-        if row["control"]["action"] == "define":
-            yield _of({**row["control"], "offset": row["offset"]})
+        if row["control"]["action"] in ("define", "erase"):
+            yield {**row["control"], "offset": row["offset"]}
 
 
-def _of(row: dict[str, Any]) -> Definition:
+def _definition(row: Row) -> Definition:
     """The definition that a row of silver.controls declares."""
     return Definition.of(json.loads(row["body"]), row["offset"], everywhere=row["backfill"] is True)

@@ -20,6 +20,7 @@ from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.held import Held, hold, nothing
 from pipelines.lake import Lake, Mark
+from pipelines.silver.erased import Erasure
 from pipelines.spread import Transform
 
 
@@ -74,8 +75,8 @@ class Job:
 
 
 Chain = tuple[Job, ...]
-Definitions = Callable[[Held | None], Sequence[Definition]]
-"""The definitions in force, those that the given records declare included."""
+Definitions = Callable[[Held | None], "Sequence[Definition | Erasure]"]
+"""The definitions in force, those that the given records declare included; and who was erased, for records."""
 
 
 def run_batch(

@@ -71,7 +71,7 @@ def declared_by(settings: Settings, model: str) -> list[Definition]:
 
 def changes(lake: Lake, wanted: Sequence[Definition], end: int) -> list[Change]:
     """What the lake lacks of these definitions for the inferences at log offsets below `end`."""
-    known = DefinitionBook(lake)() if lake.exists(CONTROLS) else []
+    known = DefinitionBook(lake).definitions() if lake.exists(CONTROLS) else []
     found = []
     for definition in wanted:
         own = next((one for one in known if one == definition), None)

@@ -217,7 +217,7 @@ BAD_FIELDS = {
     "a measure in quotes": inference(measures={"latency_ms": "1"}),
     "an embedding with a null": inference(embedding=[1, None]),
     "an unknown action": feedback(action="like"),
-    "a control that does something else": b'{"kind": "control", "action": "erase"}',
+    "a control that does something else": b'{"kind": "control", "action": "forget"}',
     "a frontier without a time": b'{"kind": "control", "action": "frontier"}',
     "a redrive without positions": b'{"kind": "control", "action": "redrive"}',
     "a redrive of nothing": b'{"kind": "control", "action": "redrive", "offsets": []}',

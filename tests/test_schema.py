@@ -139,7 +139,7 @@ def test_the_golden_log_is_accepted_where_the_parser_accepts_it() -> None:
         ("feedback", {"action": "assure"}),
         ("feedback", {"value": False}),
         ("feedback", {"role": ""}),
-        ("control", {"action": "erase"}),
+        ("control", {"action": "forget"}),
         ("control", {"body": []}),
         ("control", {"offsets": []}),
         ("control", {"offsets": ["1"]}),

@@ -180,15 +180,15 @@ def _advance(state: list[int], append: Append) -> None:
     payloads = records["payload"]
     telling = pc.or_(pc.match_substring(payloads, b"frontier"), pc.match_substring(payloads, b"\\u00"))
     frontiers = [asserted(payload, append.appended_at) for payload in payloads.filter(telling).to_pylist()]
-    if append.clock == "log" and len(records) == 1 and _defines(payloads[0].as_py()):
+    if append.clock == "log" and all(_declares(payload.as_py()) for payload in payloads):
         return  # appended by `control`: it says nothing about the data's time
     own = [pc.max(records["received_at"]).cast(pa.int64()).as_py()] if append.clock == "log" else []
     state[:] = max([state[0], *frontiers, *own]), int(append.clock == "log")
 
 
-def _defines(payload: bytes) -> bool:
+def _declares(payload: bytes) -> bool:
     decoded = decode(payload)
-    return not isinstance(decoded, Refused) and getattr(decoded[0], "action", None) == "define"
+    return not isinstance(decoded, Refused) and getattr(decoded[0], "action", None) in ("define", "erase")
 
 
 def told(ranges: Sequence[Range]) -> str:

@@ -1,12 +1,14 @@
-"""What the log has declared below a position: models, their segments and measures, and labels."""
+"""What the log has declared below a position: models, their segments and measures, labels, and who was erased."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines.definition import WIDEST, Definition, Policy
+from pipelines.silver.erased import Erasure, hashed
 
 Fields = tuple[frozenset[str], frozenset[str]]
 """Names of declared segments, and of declared measures."""
@@ -34,7 +36,13 @@ class Label:
 class Declared:
     """Declarations by log offset: a record sees only what stands below it, so every reading of the log decides alike."""
 
-    def __init__(self, definitions: Sequence[Definition]) -> None:
+    def __init__(self, declarations: Sequence[Definition | Erasure]) -> None:
+        definitions = [one for one in declarations if isinstance(one, Definition)]
+        erasures = [one for one in declarations if isinstance(one, Erasure)]
+        self._key = erasures[0].key if erasures else b""
+        latest_first = sorted(erasures, key=lambda one: one.offset, reverse=True)
+        self._subjects = {name: one.offset for one in latest_first for name in one.subjects}
+        self._requests = {name: one.offset for one in latest_first for name in one.requests}
         self._models: dict[str, list[tuple[int, Fields]]] = defaultdict(list)
         self._first: dict[str, int] = {}
         self._labels: dict[str, list[tuple[int, Label]]] = defaultdict(list)
@@ -60,3 +68,10 @@ class Declared:
     def labels(self, name: str, offset: int) -> list[Label]:
         """Every declaration of a label below."""
         return [label for at, label in self._labels.get(name, ()) if at < offset]
+
+    def erased(self, event: Any, offset: int) -> bool:
+        """Whether the subject or the request that an event names was erased below."""
+        if not self._key:
+            return False
+        named = ((event.subject, self._subjects), (event.request_id, self._requests))
+        return any(name is not None and known.get(hashed(self._key, name), offset) < offset for name, known in named)

@@ -16,6 +16,7 @@ from pipelines.definition import Definition
 from pipelines.errors import ConfigError
 from pipelines.silver.columns import SAID, said
 from pipelines.silver.declared import Declared, Label
+from pipelines.silver.erased import Erasure, problem
 from pipelines.silver.frontier import from_the_future
 from pipelines.silver.wire import Refused, body_hash, decode
 
@@ -47,6 +48,7 @@ PARSED = Table(
     key=("tenant", "source", "partition", "offset"),
 )
 
+_ERASED = "subject_erased", "the subject, or the request of one, was erased at a lower offset"
 _PASSED = [column.name for column in POSITION]
 
 
@@ -68,7 +70,7 @@ class Event(NamedTuple):
     body_hash: str
 
 
-def parse(events: pa.Table, *, definitions: Sequence[Definition]) -> pa.Table:
+def parse(events: pa.Table, *, definitions: Sequence[Definition | Erasure]) -> pa.Table:
     """What each record of bronze.events says: rows of PARSED. Strict by the contracts (JSON: RFC 8259, times: RFC 3339)."""
     declared = Declared(definitions)
     pieces = [_parse(events.slice(at, PIECE), declared) for at in range(0, events.num_rows, PIECE)]
@@ -123,6 +125,8 @@ _Judged = tuple[str | None, int | None, tuple[str, str] | None]
 
 def _inference(event: Any, stamp: Stamp, declared: Declared) -> _Judged:
     served = _micros(event.served_at)
+    if declared.erased(event, stamp.offset):
+        return event.request_id, served, _ERASED
     return event.request_id, served, _refuse_inference(event, served, stamp, declared)
 
 
@@ -156,6 +160,8 @@ def _refuse_time(name: str, at: int, received: int) -> tuple[str, str] | None:
 
 def _feedback(event: Any, stamp: Stamp, declared: Declared) -> _Judged:
     given = _micros(event.given_at)
+    if declared.erased(event, stamp.offset):
+        return event.feedback_id, given, _ERASED
     refused = _refuse_feedback(event, stamp.offset, declared) or _refuse_time("given_at", given, stamp.received)
     return event.feedback_id, given, refused
 
@@ -210,6 +216,10 @@ def _refuse_control(event: Any, stamp: Stamp) -> tuple[str, str] | None:
         return ("frontier_from_the_future", detail) if ahead else None
     if event.action == "redrive":
         return None if event.offsets is not None else ("missing_field", "a redrive needs `offsets`")
+    if event.action == "erase":
+        return _refuse_erasure(event)
+    if event.action == "erased":
+        return None
     if event.model is None or event.definition is None or event.body is None:
         return "missing_field", "a define needs `model`, `definition` and `body`"
     return _refuse_definition(event, stamp.offset)
@@ -223,6 +233,13 @@ def _refuse_definition(event: Any, offset: int) -> tuple[str, str] | None:
     if found.hash != event.definition or found.model != event.model:
         return "definition_invalid", f"the body's hash is {found.hash}, not {event.definition}"
     return None
+
+
+def _refuse_erasure(event: Any) -> tuple[str, str] | None:
+    if event.body is None:
+        return "missing_field", "an erase needs `body`"
+    wrong = problem(event.body)
+    return ("erasure_invalid", wrong) if wrong else None
 
 
 _JUDGE = {"inference": _inference, "feedback": _feedback, "control": _control}

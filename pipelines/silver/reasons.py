@@ -17,6 +17,7 @@ _BYTES = {
     "a leap second, a year outside 1 to 9999.",
     "out_of_range": "A value beyond its limit: an empty or overlong text, a number too large, a score outside 0 to 1.",
 }
+_ERASED = {"subject_erased": "Its subject, or whose request it judges, was erased at a lower log offset (`hindsight erase`)."}
 _INFERENCE = {
     "prediction_required": "An inference with status ok has neither prediction nor items.",
     "unknown_model": "No model of this name is declared at a lower log offset.",
@@ -42,6 +43,7 @@ _TIMED = {
 }
 _CONTROL = {
     "definition_invalid": "A define whose body is no definition, or has not the hash or the model that the event states.",
+    "erasure_invalid": "An erase whose body is no hashes of subjects and requests with the fingerprint of their key.",
     "frontier_from_the_future": "A frontier more than 5 minutes after the wall clock of its append: "
     "nobody knows yet what will have been logged by then.",
 }
@@ -53,12 +55,12 @@ REDRIVEN = (
 )
 """What a model file or a newer version may have mended since. All others say something about the record alone."""
 
-REASONS: dict[str, str] = {**_BYTES, **_INFERENCE, **_FEEDBACK, **_TIMED, **_CONTROL, **_IDENTITY}
+REASONS: dict[str, str] = {**_BYTES, **_ERASED, **_INFERENCE, **_FEEDBACK, **_TIMED, **_CONTROL, **_IDENTITY}
 """Every code and its meaning."""
 
 BY_KIND: dict[str, dict[str, str]] = {
-    "inference": {**_BYTES, **_INFERENCE, **_TIMED, **_IDENTITY},
-    "feedback": {**_BYTES, **_FEEDBACK, **_TIMED, **_IDENTITY},
+    "inference": {**_BYTES, **_ERASED, **_INFERENCE, **_TIMED, **_IDENTITY},
+    "feedback": {**_BYTES, **_ERASED, **_FEEDBACK, **_TIMED, **_IDENTITY},
     "control": {**_BYTES, **_CONTROL},
 }
 """The codes that a record of each kind can meet."""

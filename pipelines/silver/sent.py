@@ -214,7 +214,10 @@ CONTROLS = Table(
     "One row per control event: what can move a number beside the events themselves.",
     (
         Column(
-            "action", STRING, "`define`, `frontier` or `redrive`.", wire=Literal["define", "frontier", "redrive"]
+            "action",
+            STRING,
+            "`define`, `frontier`, `redrive`, `erase` (who is erased), or `erased`, which stands where a record did that was erased.",
+            wire=Literal["define", "frontier", "redrive", "erase", "erased"],
         ),
         Column(
             "at", TIMESTAMP, "frontier: everything known before it has been logged.", nullable=True, wire=Time | None
@@ -222,7 +225,11 @@ CONTROLS = Table(
         Column("model", STRING, "define: the model it belongs to.", nullable=True, wire=Name | None),
         Column("definition", STRING, "define: hash of the definition.", nullable=True, wire=Id | None),
         Column(
-            "body", STRING, "define: the definition itself, canonical JSON.", nullable=True, wire=dict[str, Any] | None
+            "body",
+            STRING,
+            "define: the definition itself, canonical JSON. erase: keyed hashes of subjects and of their requests.",
+            nullable=True,
+            wire=dict[str, Any] | None,
         ),
         Column(
             "backfill",

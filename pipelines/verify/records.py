@@ -34,6 +34,11 @@ def path_of(lake: Path) -> Path:
     return lake / "_log" / "log.sqlite"
 
 
+def key_of(lake: Path) -> Path:
+    """Where a lake keeps the key by which it knows the subjects that were erased."""
+    return path_of(lake).with_name("erasure.key")
+
+
 def end(log: Path) -> int:
     """The offset that the next record will get. Raises StateError `log_not_found` or `log_unreadable`."""
     with closing(_open(log)) as db:

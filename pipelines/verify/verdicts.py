@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pipelines.verify import events
 from pipelines.verify.definitions import Definitions, definition
 from pipelines.verify.document import Reader, RefusedError
+from pipelines.verify.erased import Erased
 from pipelines.verify.events import Feedback, Inference
 
 SKEW = 300_000_000
@@ -23,11 +25,12 @@ class Verdicts:
     """The homes of all records by offset, and the accepted events.
 
     `homes[i]` is the verdict on offset i; `reasons` and `details` hold why a record is quarantined; `firsts` where a
-    duplicate's event stands.
+    duplicate's event stands. `key` is the file of the key by which erased subjects are known.
     """
 
-    def __init__(self, given: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(self, given: Sequence[dict[str, Any]] = (), *, key: Path | None = None) -> None:
         self.definitions = Definitions(given)
+        self.erased = Erased(key)
         self.homes: list[str] = []
         self.reasons: dict[int, str] = {}
         self.details: dict[int, str] = {}
@@ -59,11 +62,13 @@ class Verdicts:
         kind = found["kind"]
         if kind == INFERENCE:
             inference = events.inference(found, received_at, offset)
+            self.erased.refuse(found)
             check_inference(inference, self.definitions)
             first = self.inferences.setdefault(inference.request_id, inference)
             return self._stands(kind, inference.request_id, first.offset, offset, found)
         if kind == FEEDBACK:
             feedback = events.feedback(found, received_at, offset)
+            self.erased.refuse(found)
             check_feedback(feedback, found, self.definitions)
             standing = self.feedback.setdefault(feedback.feedback_id, feedback)
             return self._stands(kind, feedback.feedback_id, standing.offset, offset, found)
@@ -91,9 +96,11 @@ class Verdicts:
             if not self._frontiers or found["at"] > self._frontiers[-1][1]:
                 self._frontiers.append((offset, found["at"]))
             return
-        if found["action"] == "redrive":
-            if not found.get("offsets"):
-                raise RefusedError("missing_field", "offsets")
+        if found["action"] == "redrive" and not found.get("offsets"):
+            raise RefusedError("missing_field", "offsets")
+        if found["action"] == "erase":
+            self.erased.take(found.get("body"))
+        if found["action"] in ("redrive", "erase", "erased"):
             return
         missing = [name for name in ("model", "definition", "body") if name not in found]
         if missing:

@@ -34,6 +34,8 @@ MEMORY = "2500MB"
 """What DuckDB may hold in memory; beyond it, it uses a temporary folder."""
 UNFINISHED = "gold/_backfill.json"
 """What stands in a lake while definitions are filled for the past."""
+ERASING = "_log/erasing/plan.json"
+"""What stands in a lake while subjects are erased."""
 STRETCH = 50_000
 """Records of the log that are compared with bronze at once."""
 
@@ -53,7 +55,7 @@ def verify(
     by default three between the first event and the frontier. `definitions`: bodies taken as declared before the log.
     `end_offset`: only records before it count; by default all that have landed. `since`: leaves out cells that start
     earlier, and outcomes of what was served earlier. Raises InputError `as_of_invalid` or `since_invalid`, StateError
-    `log_not_found`, `log_unreadable`, `table_unreadable` or `backfill_unfinished`.
+    `log_not_found`, `log_unreadable`, `table_unreadable`, `backfill_unfinished`, `erasure_unfinished` or `erasure_key_lost`.
     """
     started = time.monotonic()
     for at in as_of or ():
@@ -66,6 +68,10 @@ def verify(
             "backfill_unfinished",
             f"{lake}: a definition has been filled only in part for the inferences before it, and the log does not declare it "
             f"yet. Finish it: hindsight run --once --lake {lake}",
+        )
+    if (Path(lake) / ERASING).exists():
+        raise StateError(
+            "erasure_unfinished", f"{lake}: an erasure is under way, or ended halfway. Finish it: hindsight erase --lake {lake}"
         )
     with _database() as db:
         try:
@@ -124,7 +130,7 @@ class _Verification:
 
     def _read(self, landing: Landing, given: Sequence[dict[str, Any]], end: int) -> Verdicts:
         """Judge every record, and compare it with bronze on the way."""
-        verdicts = Verdicts(given)
+        verdicts = Verdicts(given, key=records.key_of(self._lake))
         held: list[Record] = []
         low = 0
         for block in records.blocks(self._log, 0, end):
