@@ -24,7 +24,14 @@ from pipelines.jobs import NAMES, RECONCILE, TABLES
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.maintain import maintain
-from pipelines.paths import checkpoints, log_path, refuse_a_lost_log, refuse_half_filled, refuse_half_rebuilt
+from pipelines.paths import (
+    checkpoints,
+    log_path,
+    refuse_a_lost_log,
+    refuse_half_erased,
+    refuse_half_filled,
+    refuse_half_rebuilt,
+)
 from pipelines.settings import Settings
 
 _POLL = 0.2
@@ -64,6 +71,7 @@ class Application:
         self._stack.enter_context(leases.hold_by_jvm(self.spark, self.root, names, "run"))
         try:
             refuse_half_rebuilt(self.root)
+            refuse_half_erased(self.root)
             if not {*names} >= {*NAMES}:
                 refuse_half_filled(self.root)
             self.lake.create(*TABLES)
@@ -72,6 +80,7 @@ class Application:
                 guards.refuse_an_old_backup(self.lake, group.checkpoint, group.jobs)
             guards.refuse_old_tables(self.lake)
             guards.refuse_a_short_log(self.root, self.log.end(), self._landed())
+            DefinitionBook(self.lake).erasures()  # before anything starts, if their key is lost
             declare(self.log, self.lake, self._definitions)
         except BaseException:
             self._stack.close()

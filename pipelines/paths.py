@@ -31,11 +31,23 @@ def backfill_of(root: Path) -> Path:
     return root / "gold" / "_backfill.json"
 
 
+def erasing(root: Path) -> Path:
+    """A folder that stands while subjects are erased; beside the log, which no rebuild replaces."""
+    return log_path(root).with_name("erasing")
+
+
 def existing(root: Path) -> Path:
     """The folder of a lake that is there.
 
-    Raises StateError `no_lake`, which names the lakes nearby, `log_missing` or `rebuild_unfinished`.
+    Raises StateError `no_lake`, which names the lakes nearby, `log_missing`, `rebuild_unfinished` or `erasure_unfinished`.
     """
+    root = there(root)
+    refuse_half_erased(root)
+    return root
+
+
+def there(root: Path) -> Path:
+    """The same, though subjects may be half erased."""
     root = root.resolve()
     refuse_a_lost_log(root)
     if not log_path(root).exists():
@@ -65,6 +77,16 @@ def refuse_half_rebuilt(root: Path) -> None:
         raise StateError(
             "rebuild_unfinished",
             f"{root}: a rebuild ended while it put its tables in place. Finish it, in a moment: hindsight rebuild --lake {root}",
+        )
+
+
+def refuse_half_erased(root: Path) -> None:
+    """Raises StateError `erasure_unfinished` where subjects are erased only in part."""
+    if (erasing(root) / "plan.json").exists():
+        raise StateError(
+            "erasure_unfinished",
+            f"{root}: subjects are being erased, or the command ended halfway. Finish it, without naming them again: "
+            f"hindsight erase --lake {root}",
         )
 
 

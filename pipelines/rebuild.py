@@ -24,7 +24,7 @@ from pipelines.guards import landed, refuse_a_short_log
 from pipelines.jobs import NAMES, TABLES
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
-from pipelines.paths import SIDE, checkpoints, log_path, refuse_a_lost_log, swap_of
+from pipelines.paths import SIDE, checkpoints, log_path, refuse_a_lost_log, refuse_half_erased, swap_of
 from pipelines.settings import Settings
 from pipelines.silver.tables import RECONCILED
 
@@ -58,6 +58,7 @@ def rebuild(
     root = settings.lake.path.resolve()
     with leases.hold_by_jvm(spark, root, [*NAMES, "maintain", "redrive"], "rebuild"):
         finish(root)
+        refuse_half_erased(root)
         _refuse_a_lesser_log(root)
         _need_room(root)
         side = _beside(root)

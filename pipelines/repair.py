@@ -24,7 +24,7 @@ from pipelines.health.marks import generations
 from pipelines.health.tablelog import replay
 from pipelines.jobs import NAMES, TABLES
 from pipelines.log.mend import mend
-from pipelines.paths import checkpoints, log_path, refuse_half_rebuilt
+from pipelines.paths import checkpoints, log_path, refuse_half_erased, refuse_half_rebuilt
 
 LEFTOVERS = ("_log", "_jobs", "_checkpoints", "bronze", "silver", "gold")
 """Folders in which a file under a scratch name is what a crash left."""
@@ -41,13 +41,14 @@ class Repaired:
 def repair(root: Path, *, dry_run: bool = False) -> Repaired:
     """Mend what can be mended in place.
 
-    Holds the leases of all jobs. Raises StateError `no_lake`, `lease_held`, `rebuild_unfinished`, and `log_lost`, where records are
-    gone from the log and from bronze.events; nothing is changed then.
+    Holds the leases of all jobs. Raises StateError `no_lake`, `lease_held`, `rebuild_unfinished`, `erasure_unfinished`, and
+    `log_lost`, where records are gone from the log and from bronze.events; nothing is changed then.
     """
     if not log_path(root).exists() and not (root / EVENTS.folder).exists():
         raise StateError("no_lake", f"{root}: there is no lake here. --lake names another.")
     with leases.hold_by_process(root, [*NAMES, "maintain", "redrive"], "repair"):
         refuse_half_rebuilt(root)
+        refuse_half_erased(root)
         done = mend(log_path(root), Landed(root), landed(root), dry_run=dry_run)
         done += _tables(root, dry_run=dry_run)
         done += _generations(root, dry_run=dry_run)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 from pipelines import checkpoint
 from pipelines.check import Check
 from pipelines.contract import Table
+from pipelines.definitions import DefinitionBook
+from pipelines.errors import StateError
 from pipelines.guards import landed
 from pipelines.health.marks import Query, mismatches, unread
 from pipelines.health.queries import problems
 from pipelines.health.tablelog import TableLog, replay
 from pipelines.jobs import RECONCILE, TABLES
+from pipelines.lake import Lake
 from pipelines.log.mend import told
 from pipelines.log.sound import Found, inspect, opened
-from pipelines.paths import chains_of, checkpoints, log_path, swap_of
+from pipelines.paths import chains_of, checkpoints, erasing, log_path, swap_of
 from pipelines.written import noted
 
 REPAIR = "Run `hindsight repair`: it restores this without processing anything again."
@@ -43,6 +47,7 @@ def checks(root: Path, *, quick: bool = False) -> list[Check]:
         *(_table(table, logs[table.name], quick=quick) for table in due if there),
         *(_query(query, quick=quick) for query in queries),
         _marks(root, queries, logs),
+        *_erasures(root),
         Check("Not yet read", True, unread(log.end - reached, queries, logs) or "nothing"),
     ]
 
@@ -106,6 +111,22 @@ def _marks(root: Path, queries: list[Query], logs: dict[str, TableLog]) -> Check
     told_of = "; ".join(text for _, text in found[:SHOWN]) + _more(len(found) - SHOWN)
     code = found[0][0]
     return Check("Marks", False, told_of, REPAIR if {c for c, _ in found} == {"generation_changed"} else REBUILD, code)
+
+
+def _erasures(root: Path) -> Iterator[Check]:
+    """An erasure that ended halfway, and the key of those that were done."""
+    if (erasing(root) / "plan.json").exists():
+        found = "subjects are erased only in part"
+        yield Check("Erasure", False, found, "Run `hindsight erase`: it finishes that.", "erasure_unfinished")
+    with suppress(Exception):  # of a table that cannot be read its own check tells
+        try:
+            done = sum(len(one.subjects) for one in DefinitionBook(Lake(root)).erasures())
+        except StateError as error:
+            advice = "Bring its file back from a backup; no job starts without it."
+            yield Check("Erasure key", error.code != "erasure_key_lost", error.message, advice, error.code)
+        else:
+            if done:
+                yield Check("Erasure key", True, f"{done:,} subjects are refused")
 
 
 def _more(count: int) -> str:

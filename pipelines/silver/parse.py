@@ -209,11 +209,7 @@ def _control(event: Any, stamp: Stamp, declared: Declared) -> _Judged:
 
 def _refuse_control(event: Any, stamp: Stamp) -> tuple[str, str] | None:
     if event.action == "frontier":
-        if event.at is None:
-            return "missing_field", "a frontier needs `at`"
-        ahead = from_the_future(_micros(event.at), stamp.appended)
-        detail = f"at is {event.at.isoformat()}, more than 5 minutes after the append"
-        return ("frontier_from_the_future", detail) if ahead else None
+        return _refuse_frontier(event, stamp)
     if event.action == "redrive":
         return None if event.offsets is not None else ("missing_field", "a redrive needs `offsets`")
     if event.action == "erase":
@@ -223,6 +219,14 @@ def _refuse_control(event: Any, stamp: Stamp) -> tuple[str, str] | None:
     if event.model is None or event.definition is None or event.body is None:
         return "missing_field", "a define needs `model`, `definition` and `body`"
     return _refuse_definition(event, stamp.offset)
+
+
+def _refuse_frontier(event: Any, stamp: Stamp) -> tuple[str, str] | None:
+    if event.at is None:
+        return "missing_field", "a frontier needs `at`"
+    ahead = from_the_future(_micros(event.at), stamp.appended)
+    detail = f"at is {event.at.isoformat()}, more than 5 minutes after the append"
+    return ("frontier_from_the_future", detail) if ahead else None
 
 
 def _refuse_definition(event: Any, offset: int) -> tuple[str, str] | None:
