@@ -33,6 +33,7 @@ from pipelines.paths import existing, log_path
 from pipelines.producer import declared_log
 from pipelines.redriven import copies, redriven
 from pipelines.settings import Settings
+from pipelines.silver.erased import Erasure
 from pipelines.silver.parse import parse
 from pipelines.silver.reasons import REASONS, REDRIVEN
 from pipelines.silver.tables import FEEDBACK, INFERENCES, QUARANTINE
@@ -142,15 +143,16 @@ def _records(log: EmbeddedLog, offsets: Sequence[int]) -> Iterator[pa.Table]:
             held, first, size = [], at, 0
 
 
-def _definitions(lake: Lake, log: EmbeddedLog, wanted: Sequence[Definition]) -> list[Definition]:
-    """What has landed, and what the model files declare beyond it, as the last word of the log."""
-    known, end = DefinitionBook(lake)(), log.end()
+def _definitions(lake: Lake, log: EmbeddedLog, wanted: Sequence[Definition]) -> list[Definition | Erasure]:
+    """What has landed, who was erased among it, and what the model files declare beyond it, as the last word of the log."""
+    book, end = DefinitionBook(lake), log.end()
+    known = book.definitions()
     hashes = {definition.hash for definition in known}
-    return [*known, *(replace(one, offset=end) for one in wanted if one.hash not in hashes)]
+    return [*known, *book.erasures(), *(replace(one, offset=end) for one in wanted if one.hash not in hashes)]
 
 
 def _judged(
-    records: pa.Table, lake: Lake, log: EmbeddedLog, definitions: Sequence[Definition]
+    records: pa.Table, lake: Lake, log: EmbeddedLog, definitions: Sequence[Definition | Erasure]
 ) -> Iterator[tuple[int, str]]:
     """The position of each record, and what would become of it if it came now."""
     parsed = parse(_as_if_now(records, log), definitions=definitions)

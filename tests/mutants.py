@@ -330,4 +330,41 @@ MUTANTS = (
         "claims.append(end)\n            del payloads[-1], claims[-1]",
         "tests/test_redrive.py::test_a_closed_history_is_moved_on_by_its_last_append[claimed]",
     ),
+    Mutant(
+        "who was erased is let in again",
+        "silver/parse.py",
+        """if declared.erased(event, stamp.offset):
+        return event.request_id""",
+        """if declared.erased(event, 0):
+        return event.request_id""",
+        "tests/test_erased.py::test_whoever_was_erased_is_refused_for_that_reason_first",
+    ),
+    Mutant(
+        "what repeats an erased record stays",
+        "erasure/plan.py",
+        "_unique(stand, repeated, other)",
+        "_unique(stand, other)",
+        "tests/test_erase.py::test_nothing_of_them_is_left_and_nobody_else_moves",
+    ),
+    Mutant(
+        "a cell of one person keeps what was taken back",
+        "erasure/erase.py",
+        "    net(root, found.statistics)\n",
+        "",
+        "tests/test_erase.py::test_what_was_taken_back_is_added_up",
+    ),
+    Mutant(
+        "what is taken back is taken back again after a crash",
+        "erasure/erase.py",
+        'Mark(f"erase:{found.id}:{table.name}", 0)',
+        'Mark(f"erase:{time.time()}:{table.name}", 0)',
+        "tests/test_erase.py::test_a_crash_at_any_point_is_mended_by_finishing[append]",
+    ),
+    Mutant(
+        "the join remembers who was erased",
+        "erasure/erase.py",
+        "state.forget(root)",
+        "None",
+        _check("erasure"),
+    ),
 )

@@ -15,6 +15,7 @@ from tests.reliability import (
     clocks,
     corruption,
     disk_full,
+    erasure,
     identity,
     kill,
     lateness,
@@ -30,6 +31,7 @@ from tests.reliability.check import Check, Result, perform
 CHECKS: tuple[Check, ...] = (
     *(lateness.CHECK, clocks.CHECK, torture.CHECK, order.CHECK, identity.CHECK, revisions.CHECK),
     *(kill.CHECK, replay.CHECK, writers.CHECK, disk_full.CHECK, storm.CHECK, corruption.CHECK, anew.CHECK),
+    erasure.CHECK,
 )
 
 Told = Callable[[Check, Result | None], None]
