@@ -105,7 +105,8 @@ def import_files(
     Raises, when everything is appended, InputError frontier_from_the_future: receipts claim to be later than now.
     """
     chosen, forms = checked(files, mapping, claimed=claimed, frontier=frontier)
-    reports, latest, (before, _) = [], latest_of(state_dir), log.clock()
+    reports, latest = [], latest_of(state_dir)
+    before, _ = log.clock()
     for file, form in zip(files, forms, strict=True):
         memory = Memory(None if file == "-" else state_dir / f"{_identity(file, chosen, claimed)}.json", str(file), before)
         with _blocks(file, form, chosen, memory.position, stdin) as blocks:

@@ -62,7 +62,7 @@ def erase(app: Application, subjects: Sequence[str], readers: Sequence[Path] = (
     `app` holds the leases of all jobs; producers may go on. `readers`: checkpoints of streams on the lake's tables that are waited for.
     Raises StateError `lease_held`, `state_not_erasable`, `log_busy` or `erasure_key_lost`.
     """
-    with leases.hold_by_process(app.root, ["maintain"], "erase"):
+    with leases.hold_by_process(app.root, ["maintain", "redrive"], "erase"):
         _process(app, told)
         state.refuse_another_state(app.root)
         key = make_key(app.root)
@@ -203,5 +203,5 @@ def ranges(offsets: Sequence[int]) -> list[list[int]]:
 
 def finish(root: Path, told: Told = lambda _: None) -> Erased | None:
     """Finish what was begun and not ended. Raises StateError `lease_held`."""
-    with leases.hold_by_process(root, [*NAMES, "maintain"], "erase"):
+    with leases.hold_by_process(root, [*NAMES, "maintain", "redrive"], "erase"):
         return carry_out(root, told)
