@@ -1,7 +1,8 @@
 """Data files of tables: Parquet whose pages carry checksums, which readers verify, under a name that carries the file's.
 
 Without checksums, which delta-rs does not write, two flipped bits of three come out of a file as other values and no error.
-Spark writes those of the pages by itself, and verifies them as `session.py` tells it to; the name also covers the footer.
+Spark writes those of the pages by itself, and verifies them as `session.py` tells it to. The name covers the footer and the headers of
+pages too: whatever is read here is held against it first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -54,9 +56,10 @@ def scan(root: Path, delta: DeltaTable, columns: Sequence[str] | None = None) ->
 def _scanner(root: Path, delta: DeltaTable, columns: Sequence[str] | None, filters: Any) -> ds.Scanner:
     # delta-rs's own file system calls back into Python, and aborts a process that ends while one still reads ahead
     local = pa_fs.SubTreeFileSystem(str(root), pa_fs.LocalFileSystem())
-    return delta.to_pyarrow_dataset(filesystem=local).scanner(
-        columns=columns and list(columns), filter=filters, fragment_scan_options=VERIFIED
-    )
+    dataset = delta.to_pyarrow_dataset(filesystem=local)
+    for fragment in dataset.get_fragments(filters):
+        _prove(root / fragment.path)
+    return dataset.scanner(columns=columns and list(columns), filter=filters, fragment_scan_options=VERIFIED)
 
 
 def read_files(files: Iterable[str], table: Table, filters: Any = None) -> pa.Table:
@@ -66,6 +69,8 @@ def read_files(files: Iterable[str], table: Table, filters: Any = None) -> pa.Ta
 
 def read_groups(groups: Mapping[str, Sequence[int] | None], table: Table, filters: Any = None) -> pa.Table:
     """The rows of some row groups of a table's files (None: of all), as `read_files`."""
+    for file in groups:
+        _prove(Path(file))
     parts = pa.schema([table.arrow.field(name) for name in table.partition_by])
     hive, local = ds.partitioning(parts, flavor="hive"), pa_fs.LocalFileSystem()
     fragments = [
@@ -81,9 +86,23 @@ def read_groups(groups: Mapping[str, Sequence[int] | None], table: Table, filter
 
 def keys(file: str, column: str) -> Iterator[tuple[int, pa.ChunkedArray]]:
     """One column, by row group."""
+    _prove(Path(file))
     with pq.ParquetFile(file, page_checksum_verification=True) as opened:
         for group in range(opened.num_row_groups):
             yield group, opened.read_row_group(group, [column]).column(0)
+
+
+def _prove(file: Path) -> None:
+    """Raise OSError where a file does not hold what its name says: the checksums of pages say nothing of their headers."""
+    facts = file.stat()
+    _proven(file, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=1 << 16)
+def _proven(file: Path, _size: int, _changed: int) -> None:
+    """Prove a file once per process, as long as it seems unchanged."""
+    if is_whole(file) is False:
+        raise OSError(f"{file} does not hold what was written")
 
 
 def is_whole(file: Path) -> bool | None:

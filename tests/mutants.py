@@ -275,6 +275,13 @@ MUTANTS = (
         "tests/test_importing.py::test_a_closing_frontier_is_not_before_what_an_earlier_import_brought",
     ),
     Mutant(
+        "a data file is believed without a look at what its name says",
+        "files.py",
+        "if is_whole(file) is False:",
+        "if not file:",
+        "tests/test_files.py::test_a_flipped_bit_anywhere_is_an_error",
+    ),
+    Mutant(
         "a file is found by its address",
         "verify/stored.py",
         'file = path / unquote(action["path"])',

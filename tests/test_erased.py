@@ -219,6 +219,7 @@ def test_producers_go_on_meanwhile(tmp_path: Path) -> None:
 def test_a_log_that_somebody_reads_all_the_while_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = logged(tmp_path, 3, 2)
     monkeypatch.setattr("pipelines.log.erase._PATIENCE", 0.1)
+    monkeypatch.setattr("pipelines.log.sound.PATIENCE", 0.1)
     with closing(EmbeddedLog(path, durable=False)) as log:
         reading = log.read(0, 6)
         next(reading)

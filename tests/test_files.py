@@ -87,18 +87,16 @@ def test_files_are_passed_over_by_their_statistics_and_no_row_is_lost(lake: Lake
     assert sum(known["num_records"].to_pylist()) == everything.num_rows
 
 
-def test_a_flipped_bit_in_a_page_is_an_error_and_anywhere_it_is_found(lake: Lake) -> None:
+def test_a_flipped_bit_anywhere_is_an_error(lake: Lake) -> None:
     file, written = data_files(lake)[0], by_bucket(rows())
     content, chosen = file.read_bytes(), random.Random(2)
-    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
     assert files.is_whole(file)
     for _ in range(300):
         at = chosen.randrange(len(content))
         file.write_bytes(content[:at] + bytes([content[at] ^ 1 << chosen.randrange(8)]) + content[at + 1 :])
         assert files.is_whole(file) is False
-        if at < footer:
-            for read in (lambda: files.read(lake.path(STATISTICS), lake.open(STATISTICS)), lambda: lake.read(STATISTICS)):
-                assert outcome(read, written) in ("refused", "the same")
+        for read in (lambda: files.read(lake.path(STATISTICS), lake.open(STATISTICS)), lambda: lake.read(STATISTICS)):
+            assert outcome(read, written) == "refused"
 
 
 def test_spark_refuses_a_damaged_page(spark: SparkSession, lake: Lake) -> None:

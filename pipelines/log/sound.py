@@ -52,9 +52,13 @@ class Found:
         return not (self.damaged(least_end) or self.spoilt or self.disorder) and self.clock
 
 
+PATIENCE = 60.0
+"""Seconds to wait for whoever is writing."""
+
+
 def opened(path: Path, mode: str = "ro") -> sqlite3.Connection:
     """The file of a log as it is: none is made."""
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=60, isolation_level=None)
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=PATIENCE, isolation_level=None)
 
 
 def inspect(db: sqlite3.Connection) -> Found:
