@@ -45,6 +45,8 @@ class Reader(threading.Thread):
         super().__init__(name="reader", daemon=True)
         self.place, self._lake = place, Lake(place.lake)
         self._closing = threading.Event()
+        self.looking = threading.Lock()
+        """Hold it while what is there may be anything: nobody looks."""
         self._looks = 0
         self._seen: list[str] = []
         of = np.array([record.home for record in truth.records])
@@ -60,7 +62,8 @@ class Reader(threading.Thread):
             started = time.monotonic()
             if self._lake.exists(STATISTICS):
                 try:
-                    self._seen += self.look()
+                    with self.looking:
+                        self._seen += self.look()
                 except Exception as error:  # a table that cannot be read is as bad as one that is wrong
                     self._seen.append(repr(error))
                 self._looks += 1

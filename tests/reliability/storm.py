@@ -1,4 +1,4 @@
-"""A storm of maintenance: tables compacted, checkpointed, vacuumed, reconciled and filled anew, again and again, under load.
+"""A storm of maintenance: tables compacted, checkpointed, vacuumed, reconciled, filled anew, and persons erased, under load.
 
 The running application compacts and checkpoints all the while, far more often than it would. What needs the lake for itself is done
 as an operator does it: Ctrl-C, the command, and the next run. Somebody reads throughout.
@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -29,7 +29,7 @@ from tests.reliability.check import Check, Figures, at_least, exactly
 from tests.reliability.ground import AGREES, MOST_EXAMPLES, compared, parts
 from tests.reliability.lateness import late
 from tests.reliability.reader import Reader
-from tests.reliability.world import DAY, START, Record
+from tests.reliability.world import DAY, START, Record, spelled, written
 
 WINDOW = DAY
 SETTINGS = """
@@ -44,19 +44,26 @@ LULL, SHORT_LULL = 30.0, 3.0
 
 @dataclass(frozen=True)
 class Operation:
-    """A command. `records`: so many it appends to the log. `beside`: it runs beside these jobs, and not between two runs of all."""
+    """A command. `records`: so many it appends to the log. `beside`: it runs beside these jobs, and not between two runs of all.
+
+    `person`: so many records about somebody come before it, of which it leaves tombstones. `declares`: the model file is another then.
+    """
 
     words: tuple[str, ...]
     records: int = 0
+    person: int = 0
+    declares: bool = False
     beside: tuple[str, ...] = ()
     ends: tuple[int, ...] = (0,)
 
 
 OPERATIONS = (
-    Operation(("rebuild", "--model", "m"), records=1),
+    Operation(("rebuild", "--model", "m"), records=1, declares=True),
     # 1: not all of what it found has been taken in yet
     Operation((RECONCILE,), beside=tuple(name for name in NAMES if name != RECONCILE), ends=(0, 1)),
     Operation(("maintain",)),
+    # it says in the log who is erased, and which requests
+    Operation(("erase",), records=2, person=2),
 )
 """Again and again in this order: one that runs beside others comes after one that ends what is running."""
 
@@ -67,18 +74,28 @@ class Storm:
 
     place: Place
     rng: random.Random
+    reader: Reader
     otherwise: list[str] = field(default_factory=list)
     deleted: int = 0
+    erased: int = 0
 
     def declare(self) -> None:
         """Write a model file with another threshold: that is another definition, which `rebuild` fills for the past."""
         chosen = f"threshold = {self.rng.uniform(0.1, 0.9):.3f}\n[segments]"
         (self.place.conf / "models" / "m.toml").write_text(kill.MODEL.replace("[segments]", chosen))
 
-    def perform(self, operation: Operation) -> None:
+    def perform(self, operation: Operation, *words: str) -> None:
         before = self._files()
-        self._ended(self.place.start(*operation.words), operation.words, operation.ends)
+        self._ended(self.place.start(*operation.words, *words), operation.words, operation.ends)
         self.deleted += len(before - self._files())
+
+    def erase(self, operation: Operation, after: Record) -> None:
+        """Let somebody come, and erase them: nobody is there meanwhile who counts them."""
+        self.erased += 1
+        person = f"somebody {self.erased}"
+        self.place.append(about(person, after.received_at), most=operation.person)
+        with self.reader.looking:
+            self.perform(operation, "--subject", person)
 
     def stop(self, application: subprocess.Popen[bytes]) -> None:
         """Ctrl-C."""
@@ -105,8 +122,8 @@ def run(seed: int, size: int, folder: Path, spark: SparkSession) -> Figures:
     place = Place.made(folder, batch_records=batch)
     with (place.conf / "settings.toml").open("a") as file:
         file.write(SETTINGS)
-    storm = Storm(place, random.Random(f"storm {seed}"))
     reader = Reader(place, truth, WINDOW)
+    storm = Storm(place, random.Random(f"storm {seed}"), reader)
     reader.start()
     rage(storm, operations, pieces, max(1, batch // 3), lull=LULL if size > 1_000 else SHORT_LULL)
     place.append(rest, most=max(1, batch // 3))
@@ -120,6 +137,7 @@ def run(seed: int, size: int, folder: Path, spark: SparkSession) -> Figures:
         "compactions": compactions(place.lake),
         "log_checkpoints": sum(1 for log in logs(place.lake) for _ in log.glob("*.checkpoint.parquet")),
         "replaced_files_deleted": storm.deleted,
+        "erased": len(list((place.lake / "_erasures").glob("*.json"))),
         **reader.close(),
         **found,
         "examples": [*found["examples"], *storm.otherwise][:MOST_EXAMPLES],
@@ -144,8 +162,12 @@ def rage(storm: Storm, operations: list[Operation], pieces: list[list[Record]], 
             application = None
         if operation.records:
             load.join()  # what it appends must stand where the truth has it
+        if operation.declares:
             storm.declare()
-        storm.perform(operation)
+        if operation.person:
+            storm.erase(operation, piece[-1])
+        else:
+            storm.perform(operation)
         load.join()
     if application is not None:
         storm.stop(application)
@@ -164,6 +186,7 @@ CHECK = Check(
         "compactions": at_least(5),
         "log_checkpoints": at_least(5),
         "replaced_files_deleted": at_least(1),
+        "erased": at_least(1),
         "looks": at_least(20),
         "looks_that_saw_half_a_batch": exactly(0),
     },
@@ -171,20 +194,29 @@ CHECK = Check(
 
 
 def laid_out(pieces: list[list[Record]], operations: list[Operation]) -> Iterator[Record]:
-    """The log: after each piece what the operation on it appends, whose bytes and receipt `learn` fills in."""
+    """The log: after each piece what comes with the operation on it, whose bytes and receipt `learn` fills in."""
     for piece, operation in zip(pieces, operations, strict=True):
         yield from piece
-        yield from [Record(b"", START, "control")] * operation.records
+        yield from [Record(b"", START, "control")] * (operation.person + operation.records)
 
 
 def learn(records: list[Record], place: Place) -> None:
-    """Take what the operations appended from the log: only they know it."""
+    """Take what the operations appended, and left in place of the erased, from the log: only they know it."""
     with closing(EmbeddedLog(log_path(place.lake), durable=False)) as log:
         assert log.end() == len(records), "an operation appended other records than it says"
         for append in log.read(0, log.end()):
             for offset, row in enumerate(append.records().to_pylist(), append.start):
-                if not records[offset].payload and append.clock == "log":
+                if not records[offset].payload:
                     records[offset] = Record(row["payload"], row["received_at"].astimezone(UTC), "control")
+
+
+def about(person: str, at: datetime) -> list[Record]:
+    """A request of somebody, and an answer to it."""
+    name, time = person.replace(" ", "-"), spelled(at)
+    served = {"kind": "inference", "request_id": name, "model": "m", "version": "1", "status": "ok", "served_at": time}
+    answer = {"kind": "feedback", "feedback_id": f"on {name}", "request_id": name, "label": "late", "action": "assert"}
+    events = [served | {"prediction": 1, "score": 0.75, "subject": person}, answer | {"given_at": time, "value": 1}]
+    return [Record(written(event), at, "control") for event in events]
 
 
 def append_slowly(place: Place, records: list[Record], most: int) -> None:
