@@ -101,7 +101,7 @@ def moments() -> list[generator.datetime]:
     return [generator.START + timedelta(minutes=minutes) for minutes in (100, 170, 300)]
 
 
-@pytest.mark.parametrize("change", [cut, policy, *(pytest.param(one, marks=pytest.mark.reliability) for one in (threshold, window))])
+@pytest.mark.parametrize("change", [cut, *(pytest.param(one, marks=pytest.mark.reliability) for one in (policy, threshold, window))])
 def test_it_is_as_if_the_definition_had_stood_from_the_beginning(
     spark: SparkSession, whole: Path, settings: Settings, tmp_path: Path, change: Changed
 ) -> None:
@@ -143,6 +143,7 @@ def answers() -> list[generator.Record]:
     return [(json.dumps(event).encode(), last + timedelta(hours=1)) for event in [*made, closing]]
 
 
+@pytest.mark.reliability
 def test_what_was_declared_already_is_filled_below_its_declaration(
     spark: SparkSession, settings: Settings, tmp_path: Path
 ) -> None:
@@ -213,6 +214,7 @@ def test_what_is_unfinished_is_said_by_name(spark: SparkSession, settings: Setti
     assert partly.value.code == proving.value.code == "backfill_unfinished"
 
 
+@pytest.mark.reliability
 def test_a_whole_rebuild_forgets_what_was_not_yet_declared(
     spark: SparkSession, settings: Settings, begun: list[Definition]
 ) -> None:
