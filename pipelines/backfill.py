@@ -8,7 +8,6 @@ under way: an application that finds it goes on with it before anything else, an
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from pipelines import whole
 from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import backfilled
@@ -60,12 +60,7 @@ class Backfill:
 def begin(root: Path, backfill: Backfill) -> None:
     """State what is to be filled. The caller holds the leases of all jobs, and nothing is half-way through them."""
     parts = [{"body": part.definition.body(), "upto": part.upto} for part in backfill.parts]
-    scratch = backfill_of(root).with_suffix(".tmp")
-    with scratch.open("w") as file:
-        json.dump({"end": backfill.end, "parts": parts}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(backfill_of(root))
+    whole.write(backfill_of(root), json.dumps({"end": backfill.end, "parts": parts}), durable=True)
 
 
 def under_way(root: Path) -> Backfill | None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pipelines import whole
 from pipelines.errors import StateError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,11 +44,9 @@ def generation(checkpoint: Path) -> str:
 
 
 def state_generation(checkpoint: Path, generation: str) -> None:
-    """Write a checkpoint's id: all of it or nothing."""
+    """Write a checkpoint's id."""
     checkpoint.mkdir(parents=True, exist_ok=True)
-    scratch = checkpoint / ".generation.tmp"
-    scratch.write_text(generation)
-    scratch.replace(checkpoint / "generation")
+    whole.write(checkpoint / "generation", generation)
 
 
 def is_new(checkpoint: Path) -> bool:

@@ -14,7 +14,7 @@ from pipelines import settings as configuration
 from pipelines.arguments import Commands, command, folder
 from pipelines.console import answer, told
 from pipelines.errors import InputError
-from pipelines.jobs import NAMES
+from pipelines.jobs import LEASES
 from pipelines.paths import erasing, there
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def erase(asked: Namespace) -> int:
         raise InputError("no_subject", "no subject is named, and no erasure is to be finished; expected --subject ID or --from FILE")
     if asked.dry_run:
         return _plan(asked, root, subjects, unfinished=unfinished)
-    leases.refuse_held(root, [*NAMES, "maintain"])  # at once: a session takes long to start
+    leases.refuse_held(root, LEASES)  # at once: a session takes long to start
     done = _erase(settings, root, subjects, asked.reader)
     answer(asked, [{"certificate": str(one.certificate), **one.said} for one in done], lambda: _told(done))
     return 0

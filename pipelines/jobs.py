@@ -86,3 +86,7 @@ def chains(*, horizon: timedelta) -> tuple[Chain, ...]:
 
 NAMES = ("land", "refine", "expose", "attribute", RECONCILE, "resolve", "tally")
 """All jobs, in the order of the flow."""
+BESIDE = ("maintain", "redrive")
+"""Leases of what may run beside the jobs, once at a time."""
+LEASES = (*NAMES, *BESIDE)
+"""Leases of whoever replaces or rewrites what lies in a lake."""

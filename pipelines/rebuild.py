@@ -21,7 +21,7 @@ from pipelines.contract import Table
 from pipelines.errors import MachineError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.guards import landed, refuse_a_short_log
-from pipelines.jobs import NAMES, TABLES
+from pipelines.jobs import LEASES, TABLES
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
 from pipelines.paths import SIDE, checkpoints, log_path, refuse_a_lost_log, refuse_half_erased, swap_of
@@ -56,7 +56,7 @@ def rebuild(
     `log_unreadable`, MachineError `disk_too_small`; the old tables stand then.
     """
     root = settings.lake.path.resolve()
-    with leases.hold_by_jvm(spark, root, [*NAMES, "maintain", "redrive"], "rebuild"):
+    with leases.hold_by_jvm(spark, root, LEASES, "rebuild"):
         finish(root)
         refuse_half_erased(root)
         _refuse_a_lesser_log(root)

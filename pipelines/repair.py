@@ -22,7 +22,7 @@ from pipelines.guards import landed
 from pipelines.health.checks import checks
 from pipelines.health.marks import generations
 from pipelines.health.tablelog import replay
-from pipelines.jobs import NAMES, TABLES
+from pipelines.jobs import LEASES, TABLES
 from pipelines.log.mend import mend
 from pipelines.paths import checkpoints, log_path, refuse_half_erased, refuse_half_rebuilt
 
@@ -46,7 +46,7 @@ def repair(root: Path, *, dry_run: bool = False) -> Repaired:
     """
     if not log_path(root).exists() and not (root / EVENTS.folder).exists():
         raise StateError("no_lake", f"{root}: there is no lake here. --lake names another.")
-    with leases.hold_by_process(root, [*NAMES, "maintain", "redrive"], "repair"):
+    with leases.hold_by_process(root, LEASES, "repair"):
         refuse_half_rebuilt(root)
         refuse_half_erased(root)
         done = mend(log_path(root), Landed(root), landed(root), dry_run=dry_run)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from pipelines import checkpoint, files, leases, settle
+from pipelines import checkpoint, files, leases, settle, whole
 from pipelines.contract import Table
 from pipelines.gold.tables import FRONTIERS
 from pipelines.jobs import NAMES, RECONCILE
@@ -124,9 +124,7 @@ def note(root: Path, query: str, progress: dict[str, Any] | None) -> None:
         "state_rows": sum(operator.get("numRowsTotal", 0) for operator in (progress or {}).get("stateOperators", [])),
         "at": datetime.now(UTC).isoformat(),
     }
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(json.dumps(said))
-    scratch.replace(path)
+    whole.write(path, json.dumps(said))
 
 
 def _jobs(root: Path, log: EmbeddedLog, rows: Callable[[Table], int]) -> Iterator[JobStatus]:

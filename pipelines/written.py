@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipelines import whole
+
 
 def note(folder: Path, reached: Mapping[str, int]) -> None:
     """Note by table how far it is written: the last batch that brought it rows; of reconcile, which has no batches, its version."""
     if not reached:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    scratch = folder / ".written.tmp"
-    scratch.write_text(json.dumps({**noted(folder), **reached}))
-    scratch.replace(folder / "written")
+    whole.write(folder / "written", json.dumps({**noted(folder), **reached}))
 
 
 def noted(folder: Path) -> dict[str, int]:

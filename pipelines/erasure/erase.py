@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipelines import checkpoint, leases
+from pipelines import checkpoint, leases, whole
 from pipelines.app import Application
 from pipelines.bronze.tables import EVENTS
 from pipelines.definitions import DefinitionBook
@@ -31,7 +31,7 @@ from pipelines.erasure.plan import BY_OFFSET, Plan, plan
 from pipelines.erasure.rewrite import drop, net
 from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
 from pipelines.guards import landed
-from pipelines.jobs import NAMES, TABLES
+from pipelines.jobs import BESIDE, LEASES, TABLES
 from pipelines.lake import Lake, Mark, data_version
 from pipelines.log.erase import erase as erase_from_log
 from pipelines.moments import rfc3339
@@ -62,7 +62,7 @@ def erase(app: Application, subjects: Sequence[str], readers: Sequence[Path] = (
     `app` holds the leases of all jobs; producers may go on. `readers`: checkpoints of streams on the lake's tables that are waited for.
     Raises StateError `lease_held`, `state_not_erasable`, `log_busy` or `erasure_key_lost`.
     """
-    with leases.hold_by_process(app.root, ["maintain", "redrive"], "erase"):
+    with leases.hold_by_process(app.root, BESIDE, "erase"):
         _process(app, told)
         state.refuse_another_state(app.root)
         key = make_key(app.root)
@@ -178,16 +178,14 @@ STEPS: tuple[tuple[str, Callable[[Path, Journal], None]], ...] = (
 
 
 def _certify(target: Path, root: Path, found: Journal) -> None:
-    """Write the certificate: all of it, or none."""
+    """Write the certificate."""
     lake = Lake(root)
     said = {"erasure": found.id, **found.said}
     said["versions_after"] = {table.name: int(lake.open(table).version()) for table in TABLES}
     said["files_deleted"] = journal.dead(root, list)
     said["finished"] = rfc3339(datetime.now(UTC))
     target.parent.mkdir(exist_ok=True)
-    scratch = target.with_suffix(".tmp")
-    scratch.write_text(json.dumps(said, indent=2))
-    scratch.replace(target)
+    whole.write(target, json.dumps(said, indent=2))
 
 
 def ranges(offsets: Sequence[int]) -> list[list[int]]:
@@ -203,5 +201,5 @@ def ranges(offsets: Sequence[int]) -> list[list[int]]:
 
 def finish(root: Path, told: Told = lambda _: None) -> Erased | None:
     """Finish what was begun and not ended. Raises StateError `lease_held`."""
-    with leases.hold_by_process(root, [*NAMES, "maintain", "redrive"], "erase"):
+    with leases.hold_by_process(root, LEASES, "erase"):
         return carry_out(root, told)

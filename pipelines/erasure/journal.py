@@ -6,7 +6,6 @@ It names no subject, but holds what their requests had posted, until the end.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -14,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines import whole
 from pipelines.paths import erasing
 
 _PLAN, _LEDGER, _STATISTICS, _DEAD = "plan.json", "ledger.arrow", "statistics.arrow", "dead.json"
@@ -75,12 +75,7 @@ def clear(root: Path) -> None:
 
 
 def _write(file: Path, content: Any) -> None:
-    scratch = file.with_suffix(".tmp")
-    with scratch.open("w") as opened:
-        json.dump(content, opened)
-        opened.flush()
-        os.fsync(opened.fileno())
-    scratch.replace(file)
+    whole.write(file, json.dumps(content), durable=True)
 
 
 def _read(file: Path) -> pa.Table:

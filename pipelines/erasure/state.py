@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines import checkpoint
+from pipelines import checkpoint, whole
 from pipelines.errors import StateError
 from pipelines.paths import checkpoints
 
@@ -63,6 +63,4 @@ def _write(file: Path, content: bytes) -> None:
     """A file as Hadoop writes it, with its sum beside it; the sum first, since a file without one is taken as it is."""
     sums = b"crc\0" + (512).to_bytes(4, "big") + zlib.crc32(content).to_bytes(4, "big")
     for target, written in ((file.with_name(f".{file.name}.crc"), sums), (file, content)):
-        scratch = target.with_name(f".{target.name}.tmp")
-        scratch.write_bytes(written)
-        scratch.replace(target)
+        whole.write(target, written)
