@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+import pyspark
 
 from pipelines import checkpoint
 from pipelines.log import EmbeddedLog
@@ -20,8 +25,7 @@ from tests.reliability.world import Record
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240
 """Seconds after which something that must happen has not."""
-SHORT_LIVED = "-Dlog4j2.level=ERROR -XX:+UseSerialGC -Xss4m -XX:TieredStopAtLevel=1"
-"""Options of a JVM that lives for seconds: it compiles quickly, not well."""
+_JAVA = "-Dlog4j2.level=ERROR -XX:+UseSerialGC -Xss4m -XX:TieredStopAtLevel=1"
 SETTINGS = """
 [lake]
 committer = "{committer}"
@@ -53,7 +57,7 @@ class Place:
     def made(cls, folder: Path, *, batch_records: int, committer: str = "arrow", taken: str = "30 KB") -> Place:
         place = cls(folder / "lake", folder / "conf")
         (place.conf / "models").mkdir(parents=True)
-        chosen = {"batch_records": batch_records, "committer": committer, "taken": taken, "java": SHORT_LIVED}
+        chosen = {"batch_records": batch_records, "committer": committer, "taken": taken, "java": short_lived()}
         (place.conf / "settings.toml").write_text(SETTINGS.format(**chosen))
         return place
 
@@ -107,6 +111,31 @@ class Place:
                 with suppress(FileNotFoundError):  # Spark has forgotten it meanwhile
                     found.append(int(checkpoint.planned_batch(folder, int(file.name)).offsets[0]["offset"]))
         return sorted(found)
+
+
+@cache
+def short_lived() -> str:
+    """Options of a JVM that lives for seconds: it compiles quickly, not well, and finds the classes of Spark parsed.
+
+    The archive of classes is made once for an installation of Spark, by an application that finds nothing to do; where Java
+    cannot use it, it starts without.
+    """
+    installed = hashlib.sha256(f"{pyspark.__file__} {pyspark.__version__}".encode()).hexdigest()[:8]
+    archive = Path(tempfile.gettempdir()) / f"hindsight-classes-{installed}.jsa"
+    if not archive.exists():
+        with tempfile.TemporaryDirectory(prefix="hindsight-classes-", dir=archive.parent) as scratch:
+            made = Path(scratch) / archive.name
+            options = f'{{"spark.driver.extraJavaOptions" = "{_JAVA} -XX:ArchiveClassesAtExit={made} -Xlog:disable"}}'
+            words = ["run", "--once", "--lake", f"{scratch}/lake"]
+            subprocess.run(
+                [sys.executable, "-m", "pipelines", *words],
+                cwd=ROOT,
+                env={**os.environ, "HINDSIGHT_SPARK_EXTRA": options},
+                check=True,
+                capture_output=True,
+            )
+            made.replace(archive)
+    return f"{_JAVA} -XX:SharedArchiveFile={archive} -Xlog:disable"
 
 
 def until(holds: Callable[[], bool], patience: float = PATIENCE) -> bool:

@@ -25,7 +25,7 @@ from pipelines.paths import log_path
 from pipelines.rebuild import FOLLOWING
 from pipelines.verify import verify
 from tests import generator, lakes
-from tests.reliability.application import SHORT_LIVED, Place
+from tests.reliability.application import Place, short_lived
 from tests.reliability.check import Check, Figures, at_least, exactly
 from tests.reliability.ground import MOST_EXAMPLES
 
@@ -141,7 +141,7 @@ def elsewhere(lake: Path, way: Way, cores: int, zone: str, records: int) -> Path
     place = Place.made(lake.parent / "elsewhere", batch_records=most_of(way, records))
     log_path(place.lake).parent.mkdir(parents=True)
     shutil.copy(log_path(lake), log_path(place.lake))
-    options = {"spark.sql.session.timeZone": zone, "spark.driver.extraJavaOptions": SHORT_LIVED}
+    options = {"spark.sql.session.timeZone": zone, "spark.driver.extraJavaOptions": short_lived()}
     host = {
         "TZ": zone,
         "HINDSIGHT_SPARK_CORES": f"{cores}",
