@@ -74,6 +74,7 @@ class Application:
             refuse_half_erased(self.root)
             if not {*names} >= {*NAMES}:
                 refuse_half_filled(self.root)
+            guards.refuse_an_earlier_lake(self.lake)
             self.lake.create(*TABLES)
             for group in self.groups:
                 guards.refuse_a_lost_checkpoint(self.lake, group.checkpoint, group.jobs)

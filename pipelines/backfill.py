@@ -21,15 +21,19 @@ from pipelines import whole
 from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import backfilled
+from pipelines.gold.absences import READS as OF_SILENCE
+from pipelines.gold.absences import absences
+from pipelines.gold.examples import SERVED, examples
 from pipelines.gold.expose import READS, expose
 from pipelines.gold.resolve import resolve
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.gold.tally import tally
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.paths import backfill_of
 from pipelines.silver.tables import INFERENCES, LABELLED
 
+_PRESUMED = ["tenant", "unit_id", "item", "label", "policy"]
 SLICE = 100_000
 """Log offsets that are filled at once: what bounds the memory. The slices lie fixed, so that their marks mean the same later."""
 
@@ -99,13 +103,15 @@ def fill(backfill: Backfill, lake: Lake, progress: Callable[[], None] = lambda: 
 
 
 def _fill(number: int, parts: list[Part], lake: Lake) -> None:
-    """Post one slice. Both tables rest on the ledger as it will be, so a slice that was half written is completed as it was."""
-    inferences = _inferences(number, parts, lake)
+    """Post one slice. All rests on the ledger as it will be, written last, so a slice that was half written is completed as it was."""
+    inferences, presumed = _inferences(number, parts, lake), _presumed(number, parts, lake)
     requests = inferences["request_id"]
     labelled, ledger = lake.lookup(LABELLED, requests), lake.lookup(OUTCOME_LEDGER, requests)
     for part in parts:
         definition = part.definition
-        posted = [expose(inferences.filter(pc.field("offset") <= part.upto), definitions=[definition])]
+        served = inferences.filter(pc.field("offset") <= part.upto)
+        posted = [expose(served, definitions=[definition])]
+        taught = [_lacking(absences(served, definitions=[definition]), presumed)]
         entries = OUTCOME_LEDGER.computed.empty_table()
         if definition.policy is not None:
             votes = labelled.filter(_about(part))
@@ -113,16 +119,34 @@ def _fill(number: int, parts: list[Part], lake: Lake) -> None:
             entries = resolve(votes, votes.slice(0, 0), standing, definitions=[definition])
             held = standing.select(entries.column_names).cast(entries.schema)
             posted.append(tally(pa.concat_tables([held, entries]), definitions=[definition]))
-        for table, rows in ((STATISTICS, pa.concat_tables(posted)), (OUTCOME_LEDGER, entries)):
+            taught.append(examples(entries, inferences.select(SERVED), definitions=[definition]))
+        made = (STATISTICS, pa.concat_tables(posted)), (EXAMPLES, pa.concat_tables(taught)), (OUTCOME_LEDGER, entries)
+        for table, rows in made:
             said = {"job": "backfill", "query": "backfill", "definition": definition.hash, "slice": number}
             lake.append(table, rows if lake.committer == "arrow" else lake.frame(rows), part.mark(table, number), said)
 
 
 def _inferences(number: int, parts: list[Part], lake: Lake) -> pa.Table:
     """The model's inferences of a slice."""
+    return lake.read(INFERENCES, list(dict.fromkeys((*READS, *OF_SILENCE))), _of_slice(number, parts))
+
+
+def _presumed(number: int, parts: list[Part], lake: Lake) -> pa.Table:
+    """What stands for silence about a slice already: policies outlive the definitions that they came with."""
+    return lake.read(EXAMPLES, _PRESUMED, _of_slice(number, parts) & (ds.field("basis") == "absent"))
+
+
+def _lacking(rows: pa.Table, presumed: pa.Table) -> pa.Table:
+    """The rows about units and policies of which nothing stands."""
+    there, wanted = (pc.binary_join_element_wise(*(each[name] for name in _PRESUMED), "\0") for each in (presumed, rows))
+    return rows.filter(pc.invert(pc.is_in(wanted, value_set=pc.unique(there))))
+
+
+def _of_slice(number: int, parts: list[Part]) -> Any:
+    """The rows about the model's inferences of a slice."""
     offset, start = ds.field("offset"), number * SLICE
     (model,) = {part.definition.model for part in parts}
-    return lake.read(INFERENCES, list(READS), (ds.field("model") == model) & (offset >= start) & (offset < start + SLICE))
+    return (ds.field("model") == model) & (offset >= start) & (offset < start + SLICE)
 
 
 def _about(part: Part) -> Any:

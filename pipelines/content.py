@@ -35,13 +35,16 @@ def come_to(rows: pa.RecordBatchReader) -> Content:
     """The content of rows of a table."""
     names = rows.schema.names
     weight = next((name for name in ("sign", "amount") if name in names), "1")
-    said = ", ".join(f'"{name}"' for name in names if name not in (*FREE, weight))
+    carried = [name for name in ("features",) if name in names and weight == "sign"]
+    said = ", ".join(f'"{name}"' for name in names if name not in (*FREE, *carried, weight))
+    stated = ", ".join(["NULL", *(f'max("{name}")' for name in carried)])
     with duckdb.connect() as db:
         db.register("rows", rows)
         db.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         found: tuple[Any, ...] | None = db.execute(
-            f"WITH net AS (SELECT hash({said}) AS said, sum({weight}) AS total, count(*) AS rows FROM rows GROUP BY {said}) "
-            "SELECT coalesce(sum(rows), 0), bit_xor(hash(said, total)) FILTER (total <> 0) FROM net"
+            f"WITH net AS (SELECT hash({said}) AS said, hash({stated}) AS stated, sum({weight}) AS total, count(*) AS rows "
+            f"FROM rows GROUP BY {said}) SELECT coalesce(sum(rows), 0), "
+            "bit_xor(hash(said, total, CASE WHEN total > 0 THEN stated END)) FILTER (total <> 0) FROM net"
         ).fetchone()
     assert found is not None
     return Content(int(found[0]), f"{found[1] or 0:016x}")

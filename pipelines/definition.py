@@ -52,6 +52,13 @@ class Policy:
     def hash(self) -> str:
         return digest(self.body())
 
+    @property
+    def presumed(self) -> float | None:
+        """What silence is taken for: a number, 0 where it is negative; None where it says nothing."""
+        if isinstance(self.absent, str):
+            return 0.0 if self.absent == "negative" else None
+        return self.absent + 0.0
+
     def body(self) -> dict[str, Any]:
         return {
             "type": self.type,

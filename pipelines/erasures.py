@@ -94,9 +94,12 @@ def _erase(settings: Settings, root: Path, subjects: list[str], readers: list[Pa
 
 def _plan(asked: Namespace, root: Path, subjects: list[str], *, unfinished: bool) -> int:
     from pipelines.erasure.plan import plan
+    from pipelines.guards import refuse_an_earlier_lake
     from pipelines.lake import Lake
 
-    found = plan(Lake(root), subjects)
+    lake = Lake(root)
+    refuse_an_earlier_lake(lake)
+    found = plan(lake, subjects)
     said = {"unfinished": unfinished, "subjects": len(subjects), "records": found.kinds, "rows": found.rows}
     said |= {"increments": found.statistics.num_rows, "left_as_raters": found.raters}
     answer(asked, said, lambda: Group(*(Text(line) for line in _foreseen(found, unfinished=unfinished))))

@@ -67,8 +67,10 @@ def read_files(files: Iterable[str], table: Table, filters: Any = None) -> pa.Ta
     return read_groups(dict.fromkeys(files), table, filters)
 
 
-def read_groups(groups: Mapping[str, Sequence[int] | None], table: Table, filters: Any = None) -> pa.Table:
-    """The rows of some row groups of a table's files (None: of all), as `read_files`."""
+def read_groups(
+    groups: Mapping[str, Sequence[int] | None], table: Table, filters: Any = None, columns: Sequence[str] = ()
+) -> pa.Table:
+    """The rows of some row groups of a table's files (None: of all), as `read_files`; of all columns, or some."""
     for file in groups:
         _prove(Path(file))
     parts = pa.schema([table.arrow.field(name) for name in table.partition_by])
@@ -81,7 +83,9 @@ def read_groups(groups: Mapping[str, Sequence[int] | None], table: Table, filter
     written = [field for found in fragments[:1] for field in found.physical_schema if field.name not in table.partition_by]
     schema = pa.schema([*written, *parts]) if fragments else table.arrow
     rows = ds.FileSystemDataset(fragments, schema, _FORMAT, local)
-    return rows.to_table(columns=list(table.names), filter=filters, fragment_scan_options=VERIFIED).cast(table.arrow)
+    names = list(columns or table.names)
+    asked = pa.schema([table.arrow.field(name) for name in names])
+    return rows.to_table(columns=names, filter=filters, fragment_scan_options=VERIFIED).cast(asked)
 
 
 def keys(file: str, column: str) -> Iterator[tuple[int, pa.ChunkedArray]]:

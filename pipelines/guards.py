@@ -9,7 +9,7 @@ from pipelines import checkpoint, settle, written
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
 from pipelines.errors import StateError
-from pipelines.gold.tables import STATISTICS
+from pipelines.gold.tables import EXAMPLES, STATISTICS
 from pipelines.health.tablelog import replay
 from pipelines.job import Chain
 from pipelines.jobs import RECONCILE
@@ -36,6 +36,16 @@ def refuse_a_short_log(root: Path, end: int, reached: int) -> None:
             "log_short",
             f"{root}: the log holds {end:,} records, but {reached:,} have landed; the offsets between would be given again. "
             f"Run: hindsight repair --lake {root}",
+        )
+
+
+def refuse_an_earlier_lake(lake: Lake) -> None:
+    """Raises StateError `table_outdated` where gold was filled without its examples: those of what has gone by would never come."""
+    if data_version(lake.path(STATISTICS)) > 0 and not lake.exists(EXAMPLES):
+        raise StateError(
+            "table_outdated",
+            f"{lake.path(EXAMPLES)} is not there, though {STATISTICS.name} is filled: an earlier version made this lake, or the table "
+            f"is lost. Make everything again from the log: hindsight rebuild --lake {lake.root}",
         )
 
 

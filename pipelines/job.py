@@ -33,10 +33,11 @@ class Stream:
 
 @dataclass(frozen=True)
 class Lookup:
-    """The rows of a table whose indexed column is among the values of `on` in what drives the job."""
+    """The rows of a table whose indexed column is among the values of `on` in what drives the job; some of its columns, or all."""
 
     table: Table
     on: str
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def compute(
         transform = partial(transform, definitions=definitions(None))
     keys = {lookup.on for lookup in job.lookups.values()} or {""}
     lookups = {
-        parameter: (lake.lookup(lookup.table, driving.column(lookup.on)), str(lookup.table.indexed))
+        parameter: (lake.lookup(lookup.table, driving.column(lookup.on), lookup.columns), str(lookup.table.indexed))
         for parameter, lookup in job.lookups.items()
     }
     (key,) = keys

@@ -10,9 +10,11 @@ from pipelines.bronze.land import land
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
 from pipelines.gold import tables as gold
+from pipelines.gold.absences import absences
+from pipelines.gold.examples import SERVED, examples
 from pipelines.gold.expose import expose
 from pipelines.gold.resolve import resolve
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.gold.tally import tally
 from pipelines.job import Chain, Job, Lookup, Stream
 from pipelines.silver import tables as silver
@@ -28,63 +30,87 @@ RECONCILE = "reconcile"
 
 def chains(*, horizon: timedelta) -> tuple[Chain, ...]:
     """The two chains of one machine; `reconcile` hands what it finds to the second."""
+    return _of_records(), _of_pairs(horizon)
+
+
+def _of_records() -> Chain:
+    """From what is logged to what is served, and what silence about it will say."""
     return (
-        (
-            Job("land", reads={"records": Stream(None)}, transform=land, writes=(EVENTS,)),
-            Job(
-                "refine",
-                reads={
-                    "events": Stream(EVENTS),
-                    "seen_inferences": Lookup(INFERENCES, on="event_id"),
-                    "seen_feedback": Lookup(FEEDBACK, on="event_id"),
-                },
-                prepare=(parse, PARSED),
-                transform=refine,
-                writes=(CONTROLS, INFERENCES, FEEDBACK, QUARANTINE, DUPLICATES),
-                defined=True,
-            ),
-            Job(
-                "expose",
-                reads={"inferences": Stream(INFERENCES)},
-                transform=expose,
-                writes=(STATISTICS,),
-                defined=True,
-            ),
+        Job("land", reads={"records": Stream(None)}, transform=land, writes=(EVENTS,)),
+        Job(
+            "refine",
+            reads={
+                "events": Stream(EVENTS),
+                "seen_inferences": Lookup(INFERENCES, on="event_id"),
+                "seen_feedback": Lookup(FEEDBACK, on="event_id"),
+            },
+            prepare=(parse, PARSED),
+            transform=refine,
+            writes=(CONTROLS, INFERENCES, FEEDBACK, QUARANTINE, DUPLICATES),
+            defined=True,
         ),
-        (
-            Job(
-                "attribute",
-                reads={
-                    "inferences": Stream(INFERENCES),
-                    "feedback": Stream(FEEDBACK),
-                    "reconciled": Stream(RECONCILED),
-                },
-                transform=partial(attribute, horizon=horizon),
-                writes=(LABELLED,),
-            ),
-            Job(
-                "resolve",
-                reads={
-                    "touched": Stream(LABELLED),
-                    "votes": Lookup(LABELLED, on="unit_id"),
-                    "ledger": Lookup(OUTCOME_LEDGER, on="unit_id"),
-                },
-                transform=resolve,
-                writes=(OUTCOME_LEDGER,),
-                defined=True,
-            ),
-            Job(
-                "tally",
-                reads={"entries": Stream(OUTCOME_LEDGER)},
-                transform=tally,
-                writes=(STATISTICS,),
-                defined=True,
-            ),
+        Job(
+            "expose",
+            reads={"inferences": Stream(INFERENCES)},
+            transform=expose,
+            writes=(STATISTICS,),
+            defined=True,
+        ),
+        Job(
+            "absences",
+            reads={"inferences": Stream(INFERENCES)},
+            transform=absences,
+            writes=(EXAMPLES,),
+            defined=True,
         ),
     )
 
 
-NAMES = ("land", "refine", "expose", "attribute", RECONCILE, "resolve", "tally")
+def _of_pairs(horizon: timedelta) -> Chain:
+    """From feedback that finds its inference to what is believed, and what follows from that."""
+    return (
+        Job(
+            "attribute",
+            reads={
+                "inferences": Stream(INFERENCES),
+                "feedback": Stream(FEEDBACK),
+                "reconciled": Stream(RECONCILED),
+            },
+            transform=partial(attribute, horizon=horizon),
+            writes=(LABELLED,),
+        ),
+        Job(
+            "resolve",
+            reads={
+                "touched": Stream(LABELLED),
+                "votes": Lookup(LABELLED, on="unit_id"),
+                "ledger": Lookup(OUTCOME_LEDGER, on="unit_id"),
+            },
+            transform=resolve,
+            writes=(OUTCOME_LEDGER,),
+            defined=True,
+        ),
+        Job(
+            "tally",
+            reads={"entries": Stream(OUTCOME_LEDGER)},
+            transform=tally,
+            writes=(STATISTICS,),
+            defined=True,
+        ),
+        Job(
+            "examples",
+            reads={
+                "entries": Stream(OUTCOME_LEDGER),
+                "inferences": Lookup(INFERENCES, on="unit_id", columns=SERVED),
+            },
+            transform=examples,
+            writes=(EXAMPLES,),
+            defined=True,
+        ),
+    )
+
+
+NAMES = ("land", "refine", "expose", "absences", "attribute", RECONCILE, "resolve", "tally", "examples")
 """All jobs, in the order of the flow."""
 BESIDE = ("maintain", "redrive")
 """Leases of what may run beside the jobs, once at a time."""

@@ -122,13 +122,17 @@ class Lake:
             raise StateError("no_session", "this lake was opened without a Spark session; open it with one to compute")
         return self.spark.createDataFrame(rows)
 
-    def lookup(self, table: Table, keys: pa.ChunkedArray | pa.Array) -> pa.Table:
-        """All rows whose `indexed` column is among the keys: found by an index in memory, read from the files that hold them."""
+    def lookup(self, table: Table, keys: pa.ChunkedArray | pa.Array, columns: Sequence[str] = ()) -> pa.Table:
+        """All rows (of all columns, or some) whose `indexed` column is among the keys.
+
+        They are found by an index in memory, and read from the files that hold them.
+        """
         index = self._indexes.setdefault(table.name, KeyIndex(self.path(table), str(table.indexed)))
         found = index.groups_of(keys)
         if not found:
-            return table.arrow.empty_table()
-        return files.read_groups(found, table, pc.field(str(table.indexed)).isin(pc.unique(keys).cast(pa.string())))
+            return table.arrow.empty_table().select(list(columns or table.names))
+        among = pc.field(str(table.indexed)).isin(pc.unique(keys).cast(pa.string()))
+        return files.read_groups(found, table, among, columns)
 
     def _append_arrow(self, table: Table, rows: pa.Table, mark: Mark, covers: Mapping[str, Any]) -> int:
         # Check and write through one handle: a fresh one would take a used version without a word.

@@ -84,7 +84,7 @@ def proof(report: Report) -> str:
     """What a verification came to, on a line."""
     since = f"since {short(report.since)}, " if report.since else ""
     return (
-        f"verify: {since}{report.cells_compared:,} cells, {report.outcomes_compared:,} outcomes, "
+        f"verify: {since}{report.cells_compared:,} cells, {report.outcomes_compared:,} outcomes, {report.examples_compared:,} examples, "
         f"differences {report.differences:,}"
     )
 

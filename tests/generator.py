@@ -210,6 +210,21 @@ def _id(payload: bytes) -> str | None:
         return None
 
 
+def _taught(number: int) -> dict[str, Any]:
+    """What only training needs of an inference, more or less of it."""
+    numbers = [0, -0.0, 1089, 0.1, -12.5, 1e-5, 1.5e-7, 123456789012, 1e11 / 3]
+    features = {"carrier": ["AA", 'a"b\\c é\n', "", "\u2028\x7f/<"][number % 4], "wet": number % 2 == 0, "gate": None}
+    arms = {"price": {"arm": "high", "unit_id": f"u{number}", "propensity": 0.25}, "canary": {"arm": "champion"}}
+    every: dict[str, Any] = {
+        "features": {"number": numbers[number % len(numbers)], **features} if number % 5 else {},
+        "asked": [0.1, 1, 1 / 3][number % 3],
+        "experiments": arms if number % 7 else {},
+        "subject": f"subject {number % 20}",
+        "session": f"session {number}",
+    }
+    return {name: value for at, (name, value) in enumerate(every.items()) if number % 11 != at}
+
+
 class _Maker:
     """Makes events; the order of calls and the seed decide everything."""
 
@@ -245,7 +260,7 @@ class _Maker:
                 event["segments"]["origin"] = rng.choice(["EWR", "JFK", "LGA"])
         if model == "shop" and rng.random() < 0.7:
             event["measures"] = {"latency_ms": rng.choice([0.001, 0.00102, 3.3, 12.7, 250, -1, 1e12]), "cost": 0.0003}
-        return event, served + delay
+        return event | _taught(number), served + delay
 
     def feedback(self, number: int, inferences: list[Made]) -> Made:
         rng = self.rng

@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from pipelines import settings as configuration
 from pipelines.app import TABLES, Application
 from pipelines.contract import Table
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.lake import Lake
 from pipelines.settings import Settings
 from pipelines.silver import tables as silver
@@ -25,7 +25,7 @@ from tests.generator import Record
 CONF = Path(__file__).parent.parent / "conf"
 COMPARED = (
     *(silver.INFERENCES, silver.FEEDBACK, silver.CONTROLS, silver.QUARANTINE, silver.DUPLICATES),
-    *(silver.LABELLED, silver.ORPHANS, OUTCOME_LEDGER, STATISTICS),
+    *(silver.LABELLED, silver.ORPHANS, OUTCOME_LEDGER, STATISTICS, EXAMPLES),
 )
 """The tables whose rows follow from the log alone."""
 FREE = ("recorded_at", "appended_at", "via")
@@ -74,7 +74,8 @@ def net_of(rows: Iterable[dict[str, Any]]) -> Counter[str]:
     """The same of rows."""
     found: Counter[str] = Counter()
     for row in rows:
-        said = {name: plain(value) for name, value in row.items() if name not in FREE}
+        carried = ("features",) if "sign" in row else ()  # what takes back repeats none
+        said = {name: plain(value) for name, value in row.items() if name not in (*FREE, *carried)}
         amount = said.pop("sign", None) or said.pop("amount", None) or 1
         found[repr(said)] += amount
     return Counter({key: amount for key, amount in found.items() if amount})

@@ -18,7 +18,7 @@ from pipelines.log import EmbeddedLog
 from pipelines.log.source import bronze
 from pipelines.paths import checkpoints, log_path
 
-QUERY = "land+refine+expose"
+QUERY = "land+refine+expose+absences"
 GENERATION = "0123456789abcdef" * 2
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEFINE = b'{"kind":"control","action":"define","body":"{}"}'

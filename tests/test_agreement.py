@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,11 +11,12 @@ import pytest
 from pipelines.definition import Definition, active
 from pipelines.exact import shortest, total
 from pipelines.gold.quality import score_bucket
+from pipelines.verify.events import fingerprint
 from pipelines.verify.fields import FIELD_REASONS
 from pipelines.verify.report import micros
 from pipelines.verify.verdicts import Verdicts
 from tests import generator
-from tests.frames import read
+from tests.frames import T0, read
 
 MINUTE = 60_000_000
 
@@ -49,6 +51,22 @@ def test_the_generator_meets_everything() -> None:
     assert {f.label for f in late} == set(generator.VALUES)
     assert sum(wait > 60 * MINUTE for wait in waited) >= 5
     assert len(late) < len(verdicts.feedback)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        *("{}", '{"b": 1, "a": -0.0}', '{"a": 1e-5, "b": 1e-7, "c": 1.5e11, "d": 123456789012, "e": 0.1}'),
+        '{"é": "ü\\u0001/\\u2028", "z": null, "t": true}',
+    ],
+)
+def test_features_are_spelled_as_the_verifier_spells_them(features: str) -> None:
+    event = {"kind": "inference", "request_id": "r", "model": "shop", "version": "1", "served_at": "2026-03-01T12:00:00Z", "status": "ok"}
+    payload = json.dumps(event | {"prediction": 1})[:-1].encode() + b', "features": ' + features.encode() + b"}"
+    said = read(payload, T0, 5, [replace(one, offset=-1) for one in generator.definitions()])["inference"]
+    verdicts = Verdicts([one.body() for one in generator.definitions()])
+    verdicts.take(payload, micros(T0))
+    assert verdicts.inferences["r"].features == fingerprint(said["features"])
 
 
 def test_a_score_on_an_edge_falls_into_the_bucket_that_its_decimal_says() -> None:

@@ -31,13 +31,14 @@ def week(day: int, *, final: bool) -> dict[str, Any]:
 
 def report(**changed: Any) -> Report:
     found = dict.fromkeys(Report.__dataclass_fields__, 0) | {"as_of": (), "since": None, "examples": ()}
-    return Report(**{**found, "cells_compared": 11_231_433, "outcomes_compared": 946_112, "differences": 0, **changed})
+    found |= {"cells_compared": 11_231_433, "outcomes_compared": 946_112, "examples_compared": 468_001}
+    return Report(**{**found, **changed})
 
 
 def test_the_proof_is_a_line() -> None:
-    assert view.proof(report()) == "verify: 11,231,433 cells, 946,112 outcomes, differences 0"
+    assert view.proof(report()) == "verify: 11,231,433 cells, 946,112 outcomes, 468,001 examples, differences 0"
     since = report(since=datetime(2013, 2, 10, tzinfo=UTC), differences=3)
-    assert view.proof(since) == "verify: since 2013-02-10 00:00, 11,231,433 cells, 946,112 outcomes, differences 3"
+    assert view.proof(since) == "verify: since 2013-02-10 00:00, 11,231,433 cells, 946,112 outcomes, 468,001 examples, differences 3"
 
 
 def test_an_answer_of_a_line_is_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from pipelines.erasure import journal, purge, rewrite, state
 from pipelines.erasure.erase import Erased, erase, finish
 from pipelines.erasure.plan import plan
 from pipelines.errors import StateError
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.health.checks import checks
 from pipelines.jobs import TABLES
 from pipelines.lake import Lake
@@ -59,7 +59,7 @@ def erased(settings: Settings, spark: SparkSession, subjects: set[str] = GONE) -
 
 def others(root: Path) -> object:
     """The rows of what was sent that name nobody who is gone."""
-    sent = (silver.INFERENCES, silver.FEEDBACK, silver.LABELLED, OUTCOME_LEDGER)
+    sent = (silver.INFERENCES, silver.FEEDBACK, silver.LABELLED, OUTCOME_LEDGER, EXAMPLES)
     ids = [next(name for name in ("feedback_id", "unit_id", "request_id") if name in table.names) for table in sent]
     rows = {table.name: (lakes.rows_of(root, table).to_pylist(), name) for table, name in zip(sent, ids, strict=True)}
     return {table: lakes.net_of(row for row in found if row[name] not in THEIRS) for table, (found, name) in rows.items()}
@@ -115,13 +115,15 @@ def test_it_is_taken_back_by_signed_entries_at_the_times_of_what_they_cancel(
 ) -> None:
     root = settings.lake.path
     monkeypatch.setattr(order, "STEPS", order.STEPS[:1])
-    before = {table: lakes.rows_of(root, table).num_rows for table in (OUTCOME_LEDGER, STATISTICS)}
+    before = {table: lakes.rows_of(root, table).num_rows for table in (OUTCOME_LEDGER, EXAMPLES, STATISTICS)}
     done = erased(settings, spark)
     assert done is not None
-    ledger = lakes.rows_of(root, OUTCOME_LEDGER)
-    assert ledger.num_rows - before[OUTCOME_LEDGER] == done.said["entries_posted"] > 0
-    assert lakes.rows_of(root, STATISTICS).num_rows - before[STATISTICS] == done.said["increments_posted"] > 0
-    assert not [row for row in lakes.net_of(ledger.to_pylist()) if any(name in row for name in THEIRS)]
+    rows = {table: lakes.rows_of(root, table) for table in before}
+    said = ((OUTCOME_LEDGER, "entries_posted"), (EXAMPLES, "examples_posted"), (STATISTICS, "increments_posted"))
+    for table, posted in said:
+        assert rows[table].num_rows - before[table] == done.said[posted] > 0
+    for table in (OUTCOME_LEDGER, EXAMPLES):
+        assert not [row for row in lakes.net_of(rows[table].to_pylist()) if any(name in row for name in THEIRS)]
 
 
 def test_what_was_taken_back_is_added_up(spark: SparkSession, settings: Settings) -> None:

@@ -19,7 +19,7 @@ from pipelines.bronze.tables import EVENTS
 from pipelines.cli import main
 from pipelines.errors import InputError, StateError
 from pipelines.explain import Sources, event, metric, outcome
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.metrics import metrics
 from pipelines.silver.tables import DUPLICATES, FEEDBACK, INFERENCES, LABELLED, ORPHANS, QUARANTINE
 from pipelines.verify import verify
@@ -151,6 +151,17 @@ def test_an_outcome_as_of_a_time_hears_only_what_was_known(lake: Path, sources: 
         assert any(written.known_at == at for written in one.entries) == is_known
         assert all(vote.said.known_at < as_of for vote in one.votes)
         assert one.agrees
+
+
+def test_an_outcome_lists_what_it_teaches(lake: Path, sources: Sources) -> None:
+    rows = rows_of(lake, EXAMPLES).to_pylist()
+    back = next(row for row in rows if (row["basis"], row["sign"]) == ("absent", -1))
+    found = outcome(sources, request=back["unit_id"], label=back["label"], item=back["item"])
+    (one,) = [one for one in found.outcomes if one.policy == back["policy"]]
+    own = [row for row in rows if all(row[name] == back[name] for name in ("unit_id", "item", "label", "policy"))]
+    assert Counter((each.basis, each.sign, each.known_at) for each in one.examples) == Counter(
+        (row["basis"], row["sign"], row["known_at"].astimezone(UTC)) for row in own
+    )
 
 
 def test_every_record_has_a_home_and_its_reason(lake: Path, sources: Sources) -> None:

@@ -13,9 +13,11 @@ import pytest
 from pipelines import backfill
 from pipelines.backfill import Backfill, Part, begin, carry_out, fill, finish, under_way
 from pipelines.definition import Definition, Policy
+from pipelines.gold.absences import absences
+from pipelines.gold.examples import examples
 from pipelines.gold.expose import expose
 from pipelines.gold.resolve import resolve
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.gold.tally import tally
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
@@ -25,6 +27,7 @@ from tests.crashes import CrashError, CrashingLake
 from tests.frames import at, context
 
 SERVED = 40
+GOLD = (STATISTICS, OUTCOME_LEDGER, EXAMPLES)
 LATEST = Policy("binary", "request", "latest", 3600, "negative")
 MEAN = Policy("number", "request", "mean", 7200)
 OLD = (
@@ -53,7 +56,8 @@ def inference(number: int) -> dict[str, Any]:
 def inferences() -> pa.Table:
     rows = [
         INFERENCES.row(
-            request_id=f"r{n}", served_date=at(0).date(), status="ok" if n % 5 else "timeout", tenant="default", **inference(n)
+            **{"request_id": f"r{n}", "served_date": at(0).date(), "status": "ok" if n % 5 else "timeout", "tenant": "default"},
+            **{**inference(n), "features": f'{{"n":{n}.0}}'},
         )
         for n in range(SERVED)
     ]
@@ -76,20 +80,20 @@ def votes() -> pa.Table:
     return LABELLED.frame(made)
 
 
-def posted(definitions: tuple[Definition, ...]) -> tuple[pa.Table, pa.Table]:
-    """Statistics and entries of these definitions, had they stood from the beginning."""
+def posted(definitions: tuple[Definition, ...]) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Statistics, entries and examples of these definitions, had they stood from the beginning."""
     none = LABELLED.frame([])
     entries = resolve(votes(), none, OUTCOME_LEDGER.frame([]), definitions=definitions)
     said = [expose(inferences(), definitions=definitions), tally(entries, definitions=definitions)]
-    return pa.concat_tables(said), entries
+    taught = [absences(inferences(), definitions=definitions), examples(entries, inferences(), definitions=definitions)]
+    return pa.concat_tables(said), entries, pa.concat_tables(taught)
 
 
 def laid(root: Path, definitions: tuple[Definition, ...] = OLD) -> Lake:
     """A lake that has the old definitions."""
     lake = Lake(root)
-    lake.create(INFERENCES, LABELLED, OUTCOME_LEDGER, STATISTICS)
-    statistics, entries = posted(definitions)
-    for table, rows in ((INFERENCES, inferences()), (LABELLED, votes()), (OUTCOME_LEDGER, entries), (STATISTICS, statistics)):
+    lake.create(INFERENCES, LABELLED, *GOLD)
+    for table, rows in ((INFERENCES, inferences()), (LABELLED, votes()), *zip(GOLD, posted(definitions), strict=True)):
         lake.append(table, rows, Mark("flow", 0), {})
     return lake
 
@@ -103,13 +107,12 @@ def net(rows: pa.Table) -> Counter[str]:
     return lakes.net_of(rows.to_pylist())
 
 
-def both(root: Path) -> tuple[Counter[str], Counter[str]]:
-    return lakes.net(root, STATISTICS), lakes.net(root, OUTCOME_LEDGER)
+def gold(root: Path) -> list[Counter[str]]:
+    return [lakes.net(root, table) for table in GOLD]
 
 
-def expected(definitions: tuple[Definition, ...]) -> tuple[Counter[str], Counter[str]]:
-    statistics, entries = posted(definitions)
-    return net(statistics), net(entries)
+def expected(definitions: tuple[Definition, ...]) -> list[Counter[str]]:
+    return [net(rows) for rows in posted(definitions)]
 
 
 WHOLE = Backfill(2 * SERVED, tuple(Part(one, 2 * SERVED - 1) for one in NEW))
@@ -118,15 +121,15 @@ WHOLE = Backfill(2 * SERVED, tuple(Part(one, 2 * SERVED - 1) for one in NEW))
 def test_it_adds_what_the_definitions_would_have_posted(tmp_path: Path) -> None:
     lake = laid(tmp_path)
     fill(WHOLE, lake)
-    assert both(tmp_path) == expected(OLD + NEW)
+    assert gold(tmp_path) == expected(OLD + NEW)
     fill(WHOLE, lake)
-    assert both(tmp_path) == expected(OLD + NEW)
+    assert gold(tmp_path) == expected(OLD + NEW)
 
 
-def test_entries_that_stand_under_the_policy_are_counted_and_not_posted_again(tmp_path: Path) -> None:
+def test_entries_and_examples_that_stand_under_the_policy_are_not_posted_again(tmp_path: Path) -> None:
     lake = laid(tmp_path)
     fill(Backfill(2 * SERVED, (Part(NEW[1], 2 * SERVED - 1),)), lake)
-    assert both(tmp_path) == (expected(OLD + NEW[1:2])[0], expected(OLD)[1])
+    assert gold(tmp_path) == [expected(OLD + NEW[1:2])[0], *expected(OLD)[1:]]
 
 
 def test_a_crash_after_every_single_commit_changes_nothing(tmp_path: Path) -> None:
@@ -134,20 +137,20 @@ def test_a_crash_after_every_single_commit_changes_nothing(tmp_path: Path) -> No
     crashes = 0
     while True:
         try:
-            fill(WHOLE, CrashingLake(tmp_path, (STATISTICS, OUTCOME_LEDGER), None))  # type: ignore[arg-type]
+            fill(WHOLE, CrashingLake(tmp_path, GOLD, None))  # type: ignore[arg-type]
         except CrashError:
             crashes += 1
             continue
         break
     assert crashes > WHOLE.slices * len(NEW)
-    assert both(tmp_path) == expected(OLD + NEW)
+    assert gold(tmp_path) == expected(OLD + NEW)
 
 
 @pytest.mark.parametrize("upto", [0, 16, 17, 40, 79])
 def test_what_lies_above_is_left_to_the_flow(tmp_path: Path, upto: int) -> None:
     lake = laid(tmp_path, OLD + tuple(replace(one, everywhere=False, offset=upto) for one in NEW))
     fill(Backfill(2 * SERVED, tuple(Part(one, upto) for one in NEW)), lake)
-    assert both(tmp_path) == expected(OLD + NEW)
+    assert gold(tmp_path) == expected(OLD + NEW)
 
 
 def test_it_is_declared_once_and_not_filled_again_when_the_flow_has_moved_on(tmp_path: Path) -> None:

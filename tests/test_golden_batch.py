@@ -8,6 +8,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
+from pipelines.gold.absences import absences
+from pipelines.gold.examples import examples
 from pipelines.gold.expose import expose
 from pipelines.gold.resolve import resolve
 from pipelines.gold.tables import OUTCOME_LEDGER
@@ -39,6 +41,8 @@ def frames(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dic
     none, ledger = silver.LABELLED.arrow.empty_table(), OUTCOME_LEDGER.arrow.empty_table()
     made["ledger"] = resolve(made["labelled"], none, ledger, definitions=definitions)
     made["answered"] = tally(made["ledger"], definitions=definitions)
+    taught = absences(made["inferences"], definitions=definitions), examples(made["ledger"], made["inferences"], definitions=definitions)
+    made["examples"] = pa.concat_tables(taught)
     found = reconcile(
         feedback,
         inferences,
@@ -71,6 +75,10 @@ def test_the_ledger_holds_every_entry(frames: dict[str, pa.Table]) -> None:
 def test_statistics_hold_every_increment(frames: dict[str, pa.Table]) -> None:
     both = frames["exposed"].to_pylist() + frames["answered"].to_pylist()
     assert trace.found_statistics(both) == trace.expected_statistics()
+
+
+def test_examples_hold_what_was_known_at_maturity_and_what_changed_after_it(frames: dict[str, pa.Table]) -> None:
+    assert trace.found_examples(frames["examples"].to_pylist()) == trace.expected_examples()
 
 
 def test_resolving_twice_posts_nothing(frames: dict[str, pa.Table]) -> None:

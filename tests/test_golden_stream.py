@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from pipelines import settings as configuration
 from pipelines.app import Application
 from pipelines.contract import Table
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.settings import Settings
 from pipelines.silver import tables as silver
 from tests import trace
@@ -49,6 +49,7 @@ def test_gold_is_the_same_however_the_log_was_split(
     app = run(settings_for(tmp_path, committer), spark, splits)
     assert trace.found_ledger(rows(app, OUTCOME_LEDGER)) == trace.expected_ledger()
     assert trace.found_statistics(rows(app, STATISTICS)) == trace.expected_statistics()
+    assert trace.found_examples(rows(app, EXAMPLES)) == trace.expected_examples()
     assert {row["feedback_id"] for row in rows(app, silver.LABELLED)} == {f"f{i}" for i in range(1, 8)}
     assert [row["feedback_id"] for row in rows(app, silver.ORPHANS)] == ["f8"]
     assert len(rows(app, silver.QUARANTINE)) == 2

@@ -174,7 +174,7 @@ STATE = ("state/0/_metadata/metadata", *(f"state/0/{p}/left/{n}.delta" for p in 
 @pytest.fixture
 def stateful(root: Path) -> Path:
     """A lake whose join has run three batches over nothing."""
-    folder = checkpoints(root) / "attribute+resolve+tally"
+    folder = checkpoints(root) / "attribute+resolve+tally+examples"
     for batch in range(3):
         small.written(folder / "offsets" / str(batch), 'v1\n{"batchWatermarkMs":0}\n-\n-\n-')
         small.written(folder / "commits" / str(batch), 'v1\n{"nextBatchWatermarkMs":0}')
@@ -188,7 +188,7 @@ def stateful(root: Path) -> Path:
 @pytest.mark.parametrize("name", STATE)
 def test_state_that_a_start_reads_is_there_and_as_it_was_written(stateful: Path, name: str) -> None:
     assert codes(stateful) == []
-    file = checkpoints(stateful) / "attribute+resolve+tally" / name
+    file = checkpoints(stateful) / "attribute+resolve+tally+examples" / name
     flip(file, 3)
     assert codes(stateful) == ["checkpoint_damaged"]
     file.unlink()
@@ -196,7 +196,7 @@ def test_state_that_a_start_reads_is_there_and_as_it_was_written(stateful: Path,
 
 
 def test_state_before_a_snapshot_is_not_needed(stateful: Path) -> None:
-    folder = checkpoints(stateful) / "attribute+resolve+tally" / "state" / "0"
+    folder = checkpoints(stateful) / "attribute+resolve+tally+examples" / "state" / "0"
     for partition in (0, 1):
         small.written(folder / f"{partition}" / "left" / "2.snapshot", "all of it")
         (folder / f"{partition}" / "left" / "1.delta").unlink()
@@ -298,7 +298,7 @@ def test_a_start_refuses_another_generation(root: Path) -> None:
 
 def test_a_start_refuses_a_table_older_than_what_was_read_of_it(stateful: Path) -> None:
     (_, second) = chains(horizon=T0 - T0)
-    folder = checkpoints(stateful) / "attribute+resolve+tally"
+    folder = checkpoints(stateful) / "attribute+resolve+tally+examples"
     read = replay(stateful / "silver" / "feedback")
     for number, refuses in ((1, False), (2, True)):
         offset = json.dumps({"sourceVersion": 1, "reservoirId": read.metadata["id"], "reservoirVersion": number, "index": -1})

@@ -19,7 +19,8 @@ from pipelines.app import TABLES
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import STRING, Column, Table
 from pipelines.errors import MachineError, StateError
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
+from pipelines.guards import refuse_an_earlier_lake
 from pipelines.lake import COMMITTERS, Lake, Mark, data_version
 from pipelines.silver.tables import FEEDBACK, INFERENCES, ORPHANS
 from pipelines.status import rows_of
@@ -211,3 +212,22 @@ def test_a_table_of_an_earlier_version_is_refused_by_the_name_of_what_it_lacks(l
         lake.create(later)
     assert raised.value.code == "table_outdated"
     assert "columns colour" in raised.value.message
+
+
+def test_a_lake_whose_gold_was_filled_without_examples_is_refused(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.create(STATISTICS)
+    refuse_an_earlier_lake(lake)
+    lake.append(STATISTICS, STATISTICS.frame([STATISTICS.row()]), Mark("flow", 0), {})
+    with pytest.raises(StateError) as refused:
+        refuse_an_earlier_lake(lake)
+    assert refused.value.code == "table_outdated"
+    assert f"hindsight rebuild --lake {tmp_path}" in str(refused.value)
+    lake.create(EXAMPLES)
+    refuse_an_earlier_lake(lake)
+
+
+def test_a_lookup_may_read_some_columns_only(lake: Lake) -> None:
+    lake.append(FEEDBACK, made("a", "b"), Mark("flow", 0), {})
+    for keys, rows in ((["b"], [{"feedback_id": "b", "label": "x"}]), (["c"], []), ([], [])):
+        assert lake.lookup(FEEDBACK, pa.array(keys, pa.string()), ("feedback_id", "label")).to_pylist() == rows

@@ -122,7 +122,7 @@ def test_what_a_query_has_yet_to_read_stays(spark: SparkSession, tmp_path: Path)
     one, *more = lakes.pieces_of(HISTORY, [60, 40])
     lakes.run(settings, spark, [one])
     for piece in more:
-        with Application(settings, spark, jobs=["land", "refine", "expose"]) as app:
+        with Application(settings, spark, jobs=["land", "refine", "expose", "absences"]) as app:
             lakes.append(app, piece, most=20)
             app.drain()
         maintain(settings.lake.path, TABLES, settings.maintain, vacuum=True)

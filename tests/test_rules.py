@@ -30,7 +30,7 @@ MACHINERY = (
     "checkpoint",
 )
 """What moves, writes and configures; what decides never sees it."""
-VERBS = ("land", "parse", "refine", "attribute", "reconcile", "expose", "resolve", "tally")
+VERBS = ("land", "parse", "refine", "attribute", "reconcile", "expose", "resolve", "tally", "absences", "examples")
 ACTIONS = {
     "count",
     "collect",

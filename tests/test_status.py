@@ -17,8 +17,8 @@ from pipelines.silver.tables import FEEDBACK, INFERENCES, QUARANTINE, TABLES
 from pipelines.status import JobStatus, LakeStatus, note, note_path, rows_of, status
 from tests.frames import at
 
-FIRST = "land+refine+expose"
-SECOND = "attribute+resolve+tally"
+FIRST = "land+refine+expose+absences"
+SECOND = "attribute+resolve+tally+examples"
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
 from pipelines.definition import Definition, Policy
 from pipelines.errors import InputError, StateError
-from pipelines.gold.tables import FRONTIERS, OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, FRONTIERS, OUTCOME_LEDGER, STATISTICS
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, ORPHANS, QUARANTINE
 from pipelines.verify import Report, verify
+from pipelines.verify.events import Inference
 from pipelines.verify.oracle import expected
 from pipelines.verify.report import micros, moment
 from tests import trace
@@ -93,6 +94,7 @@ def right(records: list[Record], bodies: list[dict[str, Any]]) -> Rows:
         for row in ({("sign" if name == "net" else name): value for name, value in row.items()} for row in found.ledger)
     ]
     rows[STATISTICS] = [cell(row) for row in found.statistics]
+    rows[EXAMPLES] = [example(row, heard.inferences[row["unit_id"]]) for row in found.examples]
     asserted = heard.asserted(len(records))
     at = None if asserted is None else moment(asserted)
     rows[FRONTIERS] = [FRONTIERS.row(frontier=at, end_offset=len(records), open_from=len(records))]
@@ -103,6 +105,14 @@ def cell(row: dict[str, Any]) -> dict[str, Any]:
     key = {name: value for name, value in row.items() if name != "cell_day"}
     key |= {"cell_at": moment(row["cell_at"]), "known_at": moment(row["known_at"])}
     return STATISTICS.row(**key, cell_date=moment(row["cell_at"]).date())
+
+
+def example(row: dict[str, Any], about: Inference) -> dict[str, Any]:
+    """A row of gold.examples, of an inference without features."""
+    known = {name: moment(row[name]) for name in ("known_at", "matures_at")} | {"served_at": moment(about.served_at)}
+    said = {"model": about.model, "version": about.version, "offset": about.offset, "weight": 1.0, "prediction": about.prediction}
+    key = {name: value for name, value in row.items() if name != "net"} | {"sign": row["net"], "tenant": "default"}
+    return EXAMPLES.row(**{**key, **known, **said}, segments=list(about.segments), served_date=moment(about.served_at).date())
 
 
 def write_lake(lake: Path, rows: Rows) -> None:
@@ -147,6 +157,8 @@ def test_the_recomputation_gives_the_golden_rows() -> None:
     times = [{**row, "known_at": moment(row["known_at"])} for row in found.ledger]
     assert trace.found_ledger([{**row, "sign": row["net"]} for row in times]) == trace.expected_ledger()
     assert trace.found_statistics([cell(row) for row in found.statistics]) == trace.expected_statistics()
+    taught = [{**row, "known_at": moment(row["known_at"]), "sign": row["net"]} for row in found.examples]
+    assert trace.found_examples(taught) == trace.expected_examples()
 
 
 @pytest.mark.parametrize(("clock", "answered", "correct"), [("10:50", 2, 1), ("11:10", 2, 2), ("16:00", 2, 2)])
@@ -168,6 +180,7 @@ def test_the_golden_lake_is_right(tmp_path: Path) -> None:
     assert (report.as_of, report.pending) == (tuple(AS_OF), 0)
     assert report.cells_compared > 100
     assert report.outcomes_compared == 7 + 3 + 2 + 3 + 3
+    assert report.examples_compared == 7 + 2 + 2 + 5
     assert json.loads(json.dumps(report.to_dict()))["ok"] is True
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines.bronze.tables import EVENTS
-from pipelines.gold.tables import FRONTIERS, OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, FRONTIERS, OUTCOME_LEDGER, STATISTICS
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, QUARANTINE
 from tests import trace
 from tests.test_verify import AS_OF, Change, Rows, alter, double, lose, verified
@@ -88,6 +88,44 @@ def test_a_missing_belief_is_found_among_entries_and_outcomes(tmp_path: Path) ->
         ("gold.outcome_ledger", "r3", 1, 0),
         ("gold.outcomes", "r3", 1, 0),
     ]
+
+
+def test_an_example_known_before_its_window_has_passed_is_found(tmp_path: Path) -> None:
+    def hasten(rows: Rows) -> None:
+        row = next(row for row in rows[EXAMPLES] if (row["unit_id"], row["label"], row["sign"]) == ("r3", "late", 1))
+        row["known_at"] = trace.instant("2026-03-01T11:12:00Z")
+
+    report = verified(tmp_path, hasten, as_of=[trace.instant("2026-03-01T12:00:00Z")])
+    assert {(example.table, example.as_of) for example in report.examples} == {
+        ("gold.examples", None),
+        ("gold.examples", trace.instant("2026-03-01T12:00:00Z")),
+    }
+    assert report.examples[0].key["unit_id"] == "r3"
+    assert "f5 (assert 1.0" in report.examples[0].explanation
+    assert "as the log says" in report.examples[0].entries[0]
+
+
+def test_an_absent_example_that_is_not_taken_back_is_found(tmp_path: Path) -> None:
+    def keep(rows: Rows) -> None:
+        rows[EXAMPLES] = [row for row in rows[EXAMPLES] if (row["basis"], row["sign"]) != ("absent", -1)]
+
+    report = verified(tmp_path, keep, as_of=[])
+    assert [(e.table, e.key["basis"], e.key["unit_id"], e.expected, e.found) for e in report.examples] == [
+        ("gold.examples", "absent", "r1", -1, 0)
+    ]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"weight": 2.0}, {"features": "{}"}, {"subject": "s"}, {"scores": [("x", 0.5)]}, {"segments": [("x", "y")]}, {"version": "9"},
+     {"offset": 9}, {"experiments": [("x", {"arm": "a", "unit_id": None, "propensity": None})]}, {"prediction": None}],
+    ids=lambda changed: next(iter(changed)),
+)  # fmt: skip
+def test_an_example_that_holds_what_its_inference_did_not_say_is_found(tmp_path: Path, changed: dict[str, Any]) -> None:
+    report = verified(tmp_path, alter(EXAMPLES, **changed), as_of=[])
+    assert report.differences == 1
+    assert (report.examples[0].table, report.examples[0].key["columns"]) == ("gold.examples", next(iter(changed)))
+    assert "inference of model m" in report.examples[0].explanation
 
 
 @pytest.mark.parametrize(

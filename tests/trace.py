@@ -48,6 +48,23 @@ def found_ledger(rows: Iterable[dict[str, Any]]) -> Counter[tuple[Any, ...]]:
     return _without_zeros(net)
 
 
+def expected_examples() -> Counter[tuple[Any, ...]]:
+    """unit_id, label, basis, number, known_at -> net sign."""
+    return Counter(
+        {
+            (row["unit_id"], row["label"], row["basis"], float(row["number"]), instant(row["known_at"])): int(row["sign"])
+            for row in _rows("examples.csv")
+        }
+    )
+
+
+def found_examples(rows: Iterable[dict[str, Any]]) -> Counter[tuple[Any, ...]]:
+    net: Counter[tuple[Any, ...]] = Counter()
+    for row in rows:
+        net[row["unit_id"], row["label"], row["basis"], row["number"], row["known_at"].astimezone(UTC)] += row["sign"]
+    return _without_zeros(net)
+
+
 def expected_statistics() -> Counter[tuple[Any, ...]]:
     """label, basis, cell_at, known_at, statistic -> net amount, of the hour and the cut `all`."""
     return Counter(

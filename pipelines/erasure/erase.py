@@ -29,7 +29,7 @@ from pipelines.erasure.journal import Journal
 from pipelines.erasure.key import make_key
 from pipelines.erasure.plan import BY_OFFSET, Plan, plan
 from pipelines.erasure.rewrite import drop, net
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.guards import landed
 from pipelines.jobs import BESIDE, LEASES, TABLES
 from pipelines.lake import Lake, Mark, data_version
@@ -105,12 +105,14 @@ def begin(root: Path, found: Plan, names: list[str], key: bytes, readers: Sequen
         "rows": found.rows,
         "versions_before": dict(zip((table.name for table in TABLES), ends, strict=True)),
         "entries_posted": found.ledger.num_rows,
+        "examples_posted": found.examples.num_rows,
         "increments_posted": found.statistics.num_rows,
         "cells": [row | {"cell_at": rfc3339(row["cell_at"].astimezone(UTC))} for row in cells.to_pylist()],
         "left_as_raters": found.raters,
         "readers": [str(reader.resolve()) for reader in readers],
     }
-    journal.begin(root, Journal(f"{landed(root):012d}", found.offsets.to_pylist(), found.ledger, found.statistics, said))
+    signed = found.ledger, found.examples, found.statistics
+    journal.begin(root, Journal(f"{landed(root):012d}", found.offsets.to_pylist(), *signed, said))
 
 
 def carry_out(root: Path, told: Told = lambda _: None) -> Erased | None:
@@ -132,7 +134,7 @@ def carry_out(root: Path, told: Told = lambda _: None) -> Erased | None:
 def take_back(root: Path, found: Journal) -> None:
     """Append what cancels, as any other entries: once, under a mark."""
     lake = Lake(root)
-    for table, rows in ((STATISTICS, found.statistics), (OUTCOME_LEDGER, found.ledger)):
+    for table, rows in ((STATISTICS, found.statistics), (EXAMPLES, found.examples), (OUTCOME_LEDGER, found.ledger)):
         lake.append(table, rows, Mark(f"erase:{found.id}:{table.name}", 0), {"job": "erase", "query": "erase", "erasure": found.id})
 
 

@@ -16,16 +16,18 @@ import pyarrow as pa
 from pipelines import whole
 from pipelines.paths import erasing
 
-_PLAN, _LEDGER, _STATISTICS, _DEAD = "plan.json", "ledger.arrow", "statistics.arrow", "dead.json"
+_PLAN, _DEAD = "plan.json", "dead.json"
+_SIGNED = ("ledger", "examples", "statistics")
 
 
 @dataclass(frozen=True)
 class Journal:
-    """`said`: the certificate as far as it can be written beforehand. `ledger`, `statistics`: what takes the old rows back."""
+    """`said`: the certificate as far as it can be written beforehand. `ledger`, `examples`, `statistics`: what takes the old rows back."""
 
     id: str
     offsets: list[int]
     ledger: pa.Table
+    examples: pa.Table
     statistics: pa.Table
     said: dict[str, Any]
 
@@ -37,8 +39,9 @@ def begin(root: Path, journal: Journal) -> None:
     for old in (scratch, folder):  # without a plan either is what a crash left
         rmtree(old, ignore_errors=True)
     scratch.mkdir(parents=True)
-    for name, rows in ((_LEDGER, journal.ledger), (_STATISTICS, journal.statistics)):
-        with pa.OSFile(str(scratch / name), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
+    for name in _SIGNED:
+        rows = getattr(journal, name)
+        with pa.OSFile(str(scratch / f"{name}.arrow"), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
             writer.write_table(rows)
     _write(scratch / _PLAN, {"id": journal.id, "offsets": journal.offsets, "said": journal.said})
     scratch.rename(folder)
@@ -50,7 +53,8 @@ def under_way(root: Path) -> Journal | None:
     if not (folder / _PLAN).exists():
         return None
     said = json.loads((folder / _PLAN).read_text())
-    return Journal(said["id"], said["offsets"], _read(folder / _LEDGER), _read(folder / _STATISTICS), said["said"])
+    ledger, examples, statistics = (_read(folder / f"{name}.arrow") for name in _SIGNED)
+    return Journal(said["id"], said["offsets"], ledger, examples, statistics, said["said"])
 
 
 def dead(root: Path, find: Any) -> list[str]:

@@ -15,12 +15,12 @@ from pipelines.contract import Table
 from pipelines.definitions import DefinitionBook
 from pipelines.erasure.naming import Ids, Record
 from pipelines.gold.expose import READS, expose
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.gold.tally import tally
 from pipelines.lake import Lake
 from pipelines.silver.tables import DUPLICATES, FEEDBACK, INFERENCES, LABELLED, ORPHANS, QUARANTINE, RECONCILED
 
-BY_OFFSET = (EVENTS, INFERENCES, FEEDBACK, QUARANTINE, DUPLICATES, LABELLED, RECONCILED, ORPHANS)
+BY_OFFSET = (EVENTS, INFERENCES, FEEDBACK, QUARANTINE, DUPLICATES, LABELLED, RECONCILED, ORPHANS, EXAMPLES)
 """Tables whose rows say in `offset` which record of the log they are about; the ledger says it of the inference in `context`."""
 
 
@@ -28,7 +28,7 @@ BY_OFFSET = (EVENTS, INFERENCES, FEEDBACK, QUARANTINE, DUPLICATES, LABELLED, REC
 class Plan:
     """`offsets`: the records of the log that go, ascending; none of them was erased before. `kinds`: how many of each kind.
 
-    `rows`: how many rows go, by table. `ledger`, `statistics`: what takes back, row by row, all that they have posted.
+    `rows`: how many rows go, by table. `ledger`, `examples`, `statistics`: what takes back, row by row, all that they have posted.
     `raters`: records that stay although one of the subjects is named in them as a rater. `requests`: the ids of theirs.
     """
 
@@ -36,6 +36,7 @@ class Plan:
     kinds: dict[str, int]
     rows: dict[str, int]
     ledger: pa.Table
+    examples: pa.Table
     statistics: pa.Table
     raters: int
     requests: list[str]
@@ -64,6 +65,7 @@ def plan(lake: Lake, subjects: Sequence[str]) -> Plan:
         {kind: len(rows) for kind, rows in kinds.items()},
         {table.name: _count(lake, table, offsets) for table in BY_OFFSET} | {OUTCOME_LEDGER.name: entries.num_rows},
         _taken_back(entries.select(OUTCOME_LEDGER.computed.names), "sign"),
+        _taken_back(lake.lookup(EXAMPLES, requests).select(EXAMPLES.computed.names), "sign"),
         _posted(lake, inferences.select(list(READS)), entries),
         lake.read(FEEDBACK, [], ds.field("rater").isin(wanted) & ~ds.field("offset").isin(offsets)).num_rows,
         sorted(ids.requests),

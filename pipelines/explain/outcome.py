@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from pipelines.explain.sources import Row, Sources, micros, moment, utc
 from pipelines.explain.trail import Position, Said, position, said_in, value_of
 from pipelines.explain.weighing import Weighed, weigh
 from pipelines.gold.policy import Vote, believe, sequence
-from pipelines.gold.tables import OUTCOME_LEDGER
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER
 from pipelines.opened import named, not_above
 from pipelines.silver.tables import FEEDBACK, INFERENCES, LABELLED
 
@@ -55,10 +55,20 @@ class Written:
 
 
 @dataclass(frozen=True)
+class Taught:
+    """One signed training example. `basis`: answered, or absent where silence has a value."""
+
+    known_at: datetime
+    sign: int
+    basis: str
+    outcome: Value | None
+
+
+@dataclass(frozen=True)
 class OutcomePath:
     """One key under one policy. `agrees`: whether the ledger holds what the votes say.
 
-    `in_force`: whether this is the newest policy that the inference was logged under.
+    `in_force`: whether this is the newest policy that the inference was logged under. `examples`: what gold.examples holds.
     """
 
     item: str
@@ -73,6 +83,7 @@ class OutcomePath:
     history: tuple[Moment, ...]
     entries: tuple[Written, ...]
     agrees: bool
+    examples: tuple[Taught, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +123,7 @@ def outcome(
     before = not_above(sources.frontier(), as_of) if as_of else None
     labelled = [row for row in sources.of(LABELLED, request) if before is None or utc(row["known_at"]) < before]
     entries = [row for row in sources.of(OUTCOME_LEDGER, request) if before is None or utc(row["known_at"]) < before]
+    taught = [row for row in sources.of(EXAMPLES, request) if before is None or utc(row["known_at"]) < before]
     payloads = _payloads(sources, [inference, *labelled])
     said = {one.feedback_id: one for each in said_in(sources, labelled).values() for one in each}
     outcomes = []
@@ -119,7 +131,7 @@ def outcome(
         votes = [row for row in labelled if (row["label"], row["item"]) == key[:2]]
         written = [row for row in entries if (row["label"], row["item"], row["policy"]) == (*key[:2], key.policy.hash)]
         heard = _heard(votes, key.policy, inference, said, payloads)
-        outcomes.append(_path(key, inference, votes, written, heard))
+        outcomes.append(replace(_path(key, inference, votes, written, heard), examples=tuple(_taught(taught, key))))
     return RequestPath(
         request,
         inference["model"],
@@ -167,6 +179,13 @@ def _keys(declared: Sequence[Definition], inference: Row, labelled: Sequence[Row
         items |= {""} if policy.unit == "request" else {item} if item else set()
         keys += [_Key(label, about, policy, newest) for about in sorted(items) if item in (None, about)]
     return keys
+
+
+def _taught(rows: Sequence[Row], key: _Key) -> list[Taught]:
+    """The examples of one key, in the order in which they were known."""
+    own = [row for row in rows if (row["label"], row["item"], row["policy"]) == (key.label, key.item, key.policy.hash)]
+    own.sort(key=lambda row: (row["known_at"], row["sign"], row["basis"]))
+    return [Taught(utc(row["known_at"]), row["sign"], row["basis"], value_of(row)) for row in own]
 
 
 def _path(

@@ -85,6 +85,9 @@ def _outcome(one: OutcomePath) -> Iterable[Any]:
         style="bold",
     )
     yield Text(f"given until {_at(one.window_to)} counts; silence is {silence} from {_at(one.matures_at)} on")
+    taught = [f"{each.sign:+d} {each.basis} {_value(each.outcome)} known {_at(each.known_at)}" for each in one.examples]
+    if taught:
+        yield Text(f"training examples: {', '.join(taught)}")
     if not one.votes:
         yield Text("no votes")
         return

@@ -18,7 +18,7 @@ from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
 from pipelines.definition import Definition, active
 from pipelines.errors import StateError
-from pipelines.gold.tables import FRONTIERS
+from pipelines.gold.tables import EXAMPLES, FRONTIERS
 from pipelines.lake import Lake
 from pipelines.moments import rfc3339
 from pipelines.silver.tables import CONTROLS
@@ -35,7 +35,7 @@ class Sources:
 
     def __init__(self, root: Path) -> None:
         self._lake = Lake(root)
-        for table in (EVENTS, FRONTIERS):
+        for table in (EVENTS, EXAMPLES, FRONTIERS):
             if not self._lake.exists(table):
                 raise StateError(
                     "no_lake",

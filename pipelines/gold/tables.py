@@ -4,7 +4,7 @@ from pyspark.sql.types import MapType
 
 from pipelines.contract import AMOUNT, BOOL, DATE, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table
 from pipelines.silver.derived import CONTEXT
-from pipelines.silver.sent import SERVED_DATE
+from pipelines.silver.sent import EXPERIMENT, SERVED_DATE
 
 RECORDED_AT = Column(
     "recorded_at", TIMESTAMP, "When the row was written. Audit only: no number depends on it.", skipping=True
@@ -81,6 +81,53 @@ STATISTICS = Table(
     partition_by=("grain", "cell_date"),
 )
 
+EXAMPLES = Table(
+    "gold.examples",
+    "One signed training example: what came of one unit under one label policy, once its attribution window has passed.",
+    (
+        Column("tenant", STRING, "Whose.", skipping=True),
+        Column("model", STRING, "The model that served.", skipping=True),
+        Column("version", STRING, "Its version.", skipping=True),
+        Column("label", STRING, "What was judged.", skipping=True),
+        Column("policy", STRING, "Hash of the label policy.", skipping=True),
+        Column("unit", STRING, "What is judged: request or item.", skipping=True),
+        Column("unit_id", STRING, "The request."),
+        Column("item", STRING, 'The item, or "".'),
+        Column(
+            "basis", STRING, "`answered`, or `absent` where nobody answered and the policy gives silence a value.", skipping=True
+        ),
+        Column(
+            "number",
+            DOUBLE,
+            "The outcome, where it is a number; of basis absent the policy's value, 0 for `negative` whatever is positive.",
+            nullable=True,
+        ),
+        Column("text", STRING, "The outcome, where it is a category.", nullable=True),
+        Column("weight", DOUBLE, "1 / the probability with which the label was asked for; 1 without one."),
+        Column("sign", INT, "+1 states it, -1 takes it back."),
+        Column(
+            "known_at", TIMESTAMP, "When this could be known: never before the window has passed (matures_at).", skipping=True
+        ),
+        Column("served_at", TIMESTAMP, "When the model answered.", skipping=True),
+        Column("matures_at", TIMESTAMP, "When silence about the unit becomes information under this policy.", skipping=True),
+        Column("prediction", DOUBLE, "The prediction, where it is a number.", nullable=True),
+        Column("prediction_text", STRING, "The prediction, where it is a category.", nullable=True),
+        Column("score", DOUBLE, "Score of the request, or of the item.", nullable=True),
+        Column("scores", MapType(STRING, DOUBLE), "Further named scores.", nullable=True),
+        Column("features", STRING, "Features as served, a JSON object; null where the sign is -1.", nullable=True),
+        Column("segments", MapType(STRING, STRING), "Declared segment fields.", nullable=True),
+        Column("experiments", MapType(STRING, EXPERIMENT), "Arm by experiment.", nullable=True),
+        Column("subject", STRING, "Whom the request was about.", nullable=True),
+        Column("session", STRING, "The session it belonged to.", nullable=True),
+        Column("offset", LONG, "Log offset of the inference.", skipping=True),
+        SERVED_DATE,
+        RECORDED_AT,
+    ),
+    key=("tenant", "unit", "unit_id", "item", "label", "policy", "basis", "number", "text", "known_at"),
+    partition_by=("served_date",),
+    indexed="unit_id",
+)
+
 FRONTIERS = Table(
     "gold.frontiers",
     "One row per completed reconcile: everything known before `frontier` is in gold.",
@@ -98,7 +145,7 @@ FRONTIERS = Table(
     key=("end_offset",),
 )
 
-TABLES = (OUTCOME_LEDGER, STATISTICS, FRONTIERS)
+TABLES = (OUTCOME_LEDGER, STATISTICS, EXAMPLES, FRONTIERS)
 
 _STATED = {column.name: column for column in OUTCOME_LEDGER.columns}
 OUTCOMES = Table(

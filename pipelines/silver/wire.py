@@ -101,7 +101,11 @@ def _content(event: Any) -> bytes:
         if value is not None:
             setattr(event, name, _by_value(value))
     content = _ENCODER.encode(event)
-    return _ENCODER.encode(_unsigned(msgspec.to_builtins(event))) if b"-0.0" in content else content
+    if b"-0.0" not in content:
+        return content
+    if getattr(event, "features", None):
+        event.features = _unsigned(event.features)
+    return _ENCODER.encode(_unsigned(msgspec.to_builtins(event)))
 
 
 def _by_value(value: Any) -> Any:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.verify.bodies import problem
-from pipelines.verify.document import RefusedError
+from pipelines.verify.document import RefusedError, canonical
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,17 +52,6 @@ class Definition:
             return True
         low, high = self.policy["low"], self.policy["high"]
         return (-1e9 if low is None else low) <= value <= (1e9 if high is None else high)
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys, no spaces, and doubles in their shortest form without padding in the exponent."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{canonical(name)}:{canonical(value[name])}" for name in sorted(value)) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(canonical(held) for held in value) + "]"
-    if isinstance(value, float):
-        return _shortest(value)
-    return json.dumps(value, ensure_ascii=False)
 
 
 def digest(value: Any) -> str:
@@ -140,15 +128,3 @@ class Definitions:
 
 def _number(value: Any) -> float | str | None:
     return float(value) if isinstance(value, int) else value
-
-
-def _shortest(value: float) -> str:
-    """A double as JSON writers with the shortest form spell it: 1e16, 0.00001, 1e-6."""
-    digits, _, exponent = repr(value).partition("e")
-    if not exponent:
-        return digits
-    power = int(exponent)
-    if power == -5:
-        sign, plain = ("-", digits[1:]) if digits.startswith("-") else ("", digits)
-        return f"{sign}0.0000{plain.replace('.', '')}"
-    return f"{digits}e{power}"

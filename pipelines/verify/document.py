@@ -104,3 +104,26 @@ def _refuse_lone_surrogates(text: str) -> None:
         high_ends = escape.end() if 0xD800 <= unit <= 0xDBFF else -1
     if high_ends >= 0:
         raise RefusedError("not_json", "lone surrogate escape at the end")
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys, no spaces, and doubles in their shortest form without padding in the exponent."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{canonical(name)}:{canonical(value[name])}" for name in sorted(value)) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(canonical(held) for held in value) + "]"
+    if isinstance(value, float):
+        return _shortest(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _shortest(value: float) -> str:
+    """A double as JSON writers with the shortest form spell it: 1e16, 0.00001, 1e-6."""
+    digits, _, exponent = repr(value).partition("e")
+    if not exponent:
+        return digits
+    power = int(exponent)
+    if power == -5:
+        sign, plain = ("-", digits[1:]) if digits.startswith("-") else ("", digits)
+        return f"{sign}0.0000{plain.replace('.', '')}"
+    return f"{digits}e{power}"

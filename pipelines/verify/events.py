@@ -7,7 +7,7 @@ import json
 from sys import intern
 from typing import Any, NamedTuple
 
-from pipelines.verify.document import RefusedError
+from pipelines.verify.document import RefusedError, canonical
 from pipelines.verify.fields import (
     Fields,
     anything,
@@ -93,7 +93,10 @@ _KINDS = {"inference": _INFERENCE, "feedback": _FEEDBACK, "control": _CONTROL}
 
 
 class Inference(NamedTuple):
-    """One inference. Times in microseconds; `items` are pairs of item and score, None where there is no slate."""
+    """One inference. Times in microseconds; `items` are pairs of item and score, None where there is no slate.
+
+    `features`: the MD5 of their canonical JSON, since nothing but equality is asked of them.
+    """
 
     request_id: str
     model: str
@@ -108,6 +111,11 @@ class Inference(NamedTuple):
     measures: tuple[tuple[str, float], ...]
     received_at: int
     offset: int
+    features: bytes | None = None
+    asked: float | None = None
+    experiments: dict[str, dict[str, Any]] | None = None
+    subject: str | None = None
+    session: str | None = None
 
 
 class Feedback(NamedTuple):
@@ -159,7 +167,17 @@ def inference(found: dict[str, Any], received_at: int, offset: int) -> Inference
         tuple((intern(name), value) for name, value in found.get("measures", {}).items()),
         received_at,
         offset,
+        None if "features" not in found else fingerprint(canonical(found["features"])),
+        found.get("asked"),
+        found.get("experiments"),
+        found.get("subject"),
+        found.get("session"),
     )
+
+
+def fingerprint(text: str) -> bytes:
+    """The MD5 of a text: quick, and DuckDB has it too."""
+    return hashlib.md5(text.encode("utf-8"), usedforsecurity=False).digest()
 
 
 def feedback(found: dict[str, Any], received_at: int, offset: int) -> Feedback:

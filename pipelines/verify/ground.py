@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,41 @@ class Ground:
     def stored(self, name: str) -> Stored:
         """A table of the lake."""
         return Stored(self.lake, name)
+
+
+CHUNK = 200_000
+"""Rows that are held back before they are handed to DuckDB."""
+
+
+class Gathered:
+    """Rows for tables of a DuckDB connection, handed over chunk by chunk; replaces what the tables held."""
+
+    def __init__(self, db: Any, tables: Mapping[str, Any]) -> None:
+        self._db, self._tables = db, tables
+        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in tables}
+        for name, shape in tables.items():
+            db.register("_shape", shape.empty_table())
+            db.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM _shape")
+            db.unregister("_shape")
+
+    def add(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Take rows for one of the tables."""
+        self._rows[name].extend(rows)
+        if len(self._rows[name]) >= CHUNK:
+            self._flush(name)
+
+    def finish(self) -> None:
+        """Hand over what is still held back."""
+        for name in self._tables:
+            self._flush(name)
+
+    def _flush(self, name: str) -> None:
+        rows = self._rows[name]
+        if rows:
+            self._db.register("_chunk", frame(rows, self._tables[name]))
+            self._db.execute(f"INSERT INTO {name} SELECT * FROM _chunk")
+            self._db.unregister("_chunk")
+            rows.clear()
 
 
 def frame(rows: list[tuple[Any, ...]], schema: Any) -> Any:

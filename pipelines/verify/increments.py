@@ -13,13 +13,10 @@ from typing import Any
 from pipelines.verify.beliefs import Belief, Entry
 from pipelines.verify.definitions import Definition, Definitions
 from pipelines.verify.events import Inference
-from pipelines.verify.ground import frame, schema
+from pipelines.verify.ground import Gathered, schema
 from pipelines.verify.outcomes import Outcome, matures_at
 from pipelines.verify.quality import Term, answer, is_judged, judged, service, silence
 from pipelines.verify.report import DAY, MINUTE
-
-CHUNK = 200_000
-"""Rows that are held back before they are handed to DuckDB."""
 
 _TABLES = {
     "increments": schema("basis statistic bucket", "e known_at", amounts="amount"),
@@ -32,14 +29,9 @@ class Increments:
     """Collects increments into the three tables of a DuckDB connection, replacing what they held."""
 
     def __init__(self, db: Any) -> None:
-        self._db = db
-        self._rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _TABLES}
+        self._gathered = Gathered(db, _TABLES)
         self._places: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
         self._exposures = 0
-        for name, shape in _TABLES.items():
-            db.register("_shape", shape.empty_table())
-            db.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM _shape")
-            db.unregister("_shape")
 
     def exposure(self, inference: Inference, definition: Definition) -> int:
         """The number of an inference under a definition."""
@@ -48,28 +40,27 @@ class Increments:
         named = (inference.request_id, inference.model, inference.version, definition.label, definition.hash)
         served_at = inference.served_at
         place = self._place(definition, inference.segments)
-        self._add("exposures", [(*named, number, place, served_at, served_at // DAY)])
+        self._gathered.add("exposures", [(*named, number, place, served_at, served_at // DAY)])
         return number
 
     def post(self, exposure: int, basis: str, known_at: int, terms: list[Term], sign: int = 1) -> None:
         """Add so many times these terms, known in this minute."""
         minute = known_at - known_at % MINUTE
         if sign > 0:
-            self._add("increments", [(basis, s, b, exposure, minute, a) for s, b, a in terms])
+            self._gathered.add("increments", [(basis, s, b, exposure, minute, a) for s, b, a in terms])
         else:
-            self._add("increments", [(basis, s, b, exposure, minute, a.copy_negate()) for s, b, a in terms])
+            self._gathered.add("increments", [(basis, s, b, exposure, minute, a.copy_negate()) for s, b, a in terms])
 
     def finish(self) -> None:
         """Hand over what is still held back."""
-        for name in _TABLES:
-            self._flush(name)
+        self._gathered.finish()
 
     def _place(self, definition: Definition, segments: tuple[tuple[str, str], ...]) -> int:
         key = (definition.hash, segments)
         if key not in self._places:
             self._places[key] = len(self._places)
             held = dict(segments)
-            self._add(
+            self._gathered.add(
                 "places",
                 [
                     (grain, "*".join(cut) or "all", segment(definition, cut, held), self._places[key])
@@ -78,19 +69,6 @@ class Increments:
                 ],
             )
         return self._places[key]
-
-    def _add(self, name: str, rows: list[tuple[Any, ...]]) -> None:
-        self._rows[name].extend(rows)
-        if len(self._rows[name]) >= CHUNK:
-            self._flush(name)
-
-    def _flush(self, name: str) -> None:
-        rows = self._rows[name]
-        if rows:
-            self._db.register("_chunk", frame(rows, _TABLES[name]))
-            self._db.execute(f"INSERT INTO {name} SELECT * FROM _chunk")
-            self._db.unregister("_chunk")
-            rows.clear()
 
 
 def segment(definition: Definition, cut: tuple[str, ...], held: dict[str, str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from pipelines.verify.cells import expected_cells
+from pipelines.verify.examples import EXPECTED, Examples
 from pipelines.verify.increments import Increments, post_history, post_snapshot
 from pipelines.verify.ledger import Rows
 from pipelines.verify.outcomes import Votes
@@ -21,11 +22,15 @@ from pipelines.verify.verdicts import Verdicts
 
 @dataclass(frozen=True)
 class Expected:
-    """`ledger`: net sign by key; `statistics`: sum by key. Times are microseconds; as of a moment, known_at is 0."""
+    """`ledger`: net sign by key; `statistics`: sum by key; `examples`: signed, as they are posted.
+
+    Times are microseconds; as of a moment, known_at is 0.
+    """
 
     verdicts: Verdicts
     ledger: list[dict[str, Any]]
     statistics: list[dict[str, Any]]
+    examples: list[dict[str, Any]]
 
     def net(self, **wanted: object) -> Decimal:
         """The sum over all statistics with these key values."""
@@ -44,7 +49,7 @@ def expected(
         verdicts.take(payload, micros(received_at))
     votes, at, rows = Votes(verdicts.feedback), None if before is None else micros(before), Rows()
     with closing(duckdb.connect()) as db:
-        increments = Increments(db)
+        increments, examples = Increments(db), Examples(db)
         for inference in verdicts.inferences.values():
             if at is not None and inference.received_at >= at:
                 continue
@@ -54,10 +59,14 @@ def expected(
                 for outcome, entries in histories:
                     rows.add(outcome, entries)
                 post_history(increments, inference, verdicts.definitions, histories)
+                examples.history(inference, verdicts.definitions, histories)
             else:
                 standing = [(outcome, outcome.stand()) for outcome in outcomes]
                 for outcome, belief in standing:
                     rows.stand(outcome, belief)
                 post_snapshot(increments, inference, verdicts.definitions, standing, before=at)
+                examples.snapshot(inference, verdicts.definitions, standing, before=at)
         increments.finish()
-        return Expected(verdicts, rows.table().to_pylist(), expected_cells(db, at))
+        examples.finish()
+        taught = [dict(zip(EXPECTED.names, row, strict=True)) for row in db.execute("SELECT * FROM taught").fetchall()]
+        return Expected(verdicts, rows.table().to_pylist(), expected_cells(db, at), taught)

@@ -69,13 +69,15 @@ class Difference:
 class Report:
     """The result of one verification.
 
-    `cells_compared`: keys of statistics, over all moments; `outcomes_compared`: ledger keys and outcomes, likewise.
+    `cells_compared`: keys of statistics, over all moments; `outcomes_compared`: ledger keys and outcomes, likewise;
+    `examples_compared`: keys of gold.examples, likewise. `examples`: some of the differences.
     `accounting`: where the records went. `pending`: records of the log that gold has not gone through yet. `since`: cells
     that start earlier, and outcomes of what was served earlier, were left out.
     """
 
     cells_compared: int
     outcomes_compared: int
+    examples_compared: int
     differences: int
     examples: tuple[Difference, ...]
     accounting: dict[str, int]
@@ -96,6 +98,7 @@ class Report:
             "ok": self.ok,
             "cells_compared": self.cells_compared,
             "outcomes_compared": self.outcomes_compared,
+            "examples_compared": self.examples_compared,
             "differences": self.differences,
             "examples": [example.to_dict() for example in self.examples],
             "accounting": dict(self.accounting),

@@ -15,6 +15,7 @@ import duckdb
 from pipelines.errors import InputError, StateError
 from pipelines.verify import records
 from pipelines.verify.cells import compare_cells
+from pipelines.verify.examples import Examples, compare_examples
 from pipelines.verify.explain import Evidence
 from pipelines.verify.ground import Ground
 from pipelines.verify.homes import Landing, Record, compare_homes
@@ -95,6 +96,7 @@ class _Verification:
         self._findings = Findings()
         self._cells = 0
         self._outcomes = 0
+        self._examples = 0
 
     def run(
         self, as_of: Sequence[datetime] | None, given: Sequence[dict[str, Any]], end_offset: int | None, started: float
@@ -118,6 +120,7 @@ class _Verification:
         return Report(
             cells_compared=self._cells,
             outcomes_compared=self._outcomes,
+            examples_compared=self._examples,
             differences=self._findings.count,
             examples=tuple(self._findings.examples),
             accounting=_accounting(verdicts, paired),
@@ -147,7 +150,7 @@ class _Verification:
 
     def _history(self, ground: Ground, votes: Votes) -> None:
         """Everything with the moment at which it could be known."""
-        increments, entered, standing = Increments(self._db), Rows(), Rows()
+        increments, examples, entered, standing = Increments(self._db), Examples(self._db), Rows(), Rows()
         definitions = ground.verdicts.definitions
         for inference in self._told("recomputing", ground.verdicts, None):
             found = [(outcome, outcome.entries()) for outcome in votes.outcomes(inference, definitions)]
@@ -155,14 +158,17 @@ class _Verification:
                 entered.add(outcome, entries)
                 standing.stand(outcome, outcome.stand())
             post_history(increments, inference, definitions, found)
+            examples.history(inference, definitions, found)
         increments.finish()
+        examples.finish()
         self._outcomes += compare_outcomes(ground, LEDGER, entered, None)
         self._outcomes += compare_outcomes(ground, OUTCOMES, standing, None)
+        self._examples += compare_examples(ground, None)
         self._compare_cells(ground, None, "comparing statistics")
 
     def _snapshot(self, ground: Ground, votes: Votes, at: int) -> None:
         """A second pass over what had been received before a moment."""
-        increments, standing = Increments(self._db), Rows()
+        increments, examples, standing = Increments(self._db), Examples(self._db), Rows()
         definitions = ground.verdicts.definitions
         when = f"{moment(at):%Y-%m-%d %H:%M}"
         for inference in self._told(f"recomputing as of {when}", ground.verdicts, at):
@@ -170,8 +176,11 @@ class _Verification:
             for outcome, belief in found:
                 standing.stand(outcome, belief)
             post_snapshot(increments, inference, definitions, found, before=at)
+            examples.snapshot(inference, definitions, found, before=at)
         increments.finish()
+        examples.finish()
         self._outcomes += compare_outcomes(ground, OUTCOMES, standing, at)
+        self._examples += compare_examples(ground, at)
         self._compare_cells(ground, at, f"comparing statistics as of {when}")
 
     def _compare_cells(self, ground: Ground, as_of: int | None, name: str) -> None:

@@ -159,9 +159,9 @@ def _recorded(found: Stages, original: Call) -> Call:
 
 
 def _looked_up(found: Stages, original: Call) -> Call:
-    def lookup(lake: Any, table: Any, keys: Any) -> Any:
+    def lookup(lake: Any, table: Any, *args: Any) -> Any:
         with found.timed(f"{found.job}: look up {table.name}"):
-            return original(lake, table, keys)
+            return original(lake, table, *args)
 
     return lookup
 

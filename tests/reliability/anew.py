@@ -120,7 +120,7 @@ def _without_checkpoints(trial: Trial) -> Figures:
         shutil.rmtree(checkpoints(settings.lake.path) / folder.name)
         codes.append(trial.refusal(settings))
         shutil.rmtree(settings.lake.path)
-    codes += [trial.refusal(trial.whole, *jobs) for jobs in (("refine", "expose"), ("resolve", "tally"), ("tally",))]
+    codes += [trial.refusal(trial.whole, *jobs) for jobs in (("refine", "expose"), ("resolve", "tally"), ("tally",), ("examples",))]
     started = [code for code in codes if code not in REFUSALS]
     return {
         "fresh_checkpoints": len(codes),

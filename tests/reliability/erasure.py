@@ -21,7 +21,7 @@ from pipelines.app import Application
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
 from pipelines.erasure.erase import erase
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.health.checks import checks
 from pipelines.rebuild import rebuild
 from pipelines.settings import Settings
@@ -35,7 +35,7 @@ from tests.reliability.kill import MODEL
 from tests.reliability.world import DAY, HOUR, MINUTE, START, Record, Truth, World
 
 KILLS = (
-    *(("the log is told who", 1), ("what goes is written down", 1), ("gold takes back", 1), ("gold takes back", 2)),
+    *(("the log is told who", 1), ("what goes is written down", 1), ("gold takes back", 1), ("gold takes back", 2), ("gold takes back", 3)),
     *(("a table is written again", 2), ("a table is written again", 3), ("records of the log are replaced", 2)),
     *(("the journal of the log is emptied", 1), ("a state is emptied", 2), ("a file is deleted", 5)),
     ("the certificate is written", 1),
@@ -45,7 +45,7 @@ SHARE = 100
 """One of so many is erased; three at least."""
 SENT = (EVENTS, silver.INFERENCES, silver.FEEDBACK, silver.QUARANTINE, silver.DUPLICATES)
 """Tables in which a row, once it stands, is about its record alone."""
-SIGNED = (OUTCOME_LEDGER, STATISTICS)
+SIGNED = (OUTCOME_LEDGER, EXAMPLES, STATISTICS)
 """What a stream of others reads."""
 _ID = re.compile(rb"(?:person|req|fb)~[-0-9]+~")
 
@@ -281,7 +281,7 @@ class Streams:
 def _sum(table: Table, parts: list[pa.Table]) -> Any:
     """What signed rows come to, as one number."""
     weight = "sign" if "sign" in table.names else "amount"
-    said = ", ".join(f'"{name}"' for name in table.names if name not in ("recorded_at", weight))
+    said = ", ".join(f'"{name}"' for name in table.names if name not in ("recorded_at", "features", weight))
     with closing(duckdb.connect()) as db:
         db.register("rows", pa.concat_tables(parts))
         return db.execute(

@@ -5,7 +5,7 @@ What that means: a batch commits its tables from the end of the flow to its star
 - each table, whenever it is read, holds exactly what the log says up to the end of some batch: all of a batch's rows, or none;
 - whoever reads in the order of the flow finds downstream all of what was seen upstream: below the last position in
   bronze.events every record has its home and every inference its exposure; every vote in silver.labelled that counts has its
-  belief in gold.outcome_ledger, one and no more, and every belief there its answer in gold.statistics;
+  belief in gold.outcome_ledger, one and no more, and every belief there its answer in gold.statistics and its example in gold.examples;
 - every grain and cut of gold.statistics, which lie in files of their own, adds up to the same.
 
 Downstream may be ahead, by the batch that is being written. A table's state is read through one snapshot.
@@ -26,7 +26,7 @@ import pyarrow.dataset as ds
 
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
-from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
+from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.lake import Lake
 from pipelines.silver.tables import LABELLED
 from tests.reliability.application import Place
@@ -86,9 +86,10 @@ class Reader(threading.Thread):
         believed = self._lake.read(OUTCOME_LEDGER, ["unit_id", "sign"])
         counts = (ds.field("statistic") == "n") & ds.field("definition").isin(self._definitions)
         sums = self._lake.read(STATISTICS, ["basis", "grain", "cut", "amount"], counts)
+        taught = self._lake.read(EXAMPLES, ["unit_id", "sign"], ds.field("basis") == "answered")
         ends = [0, *self.place.ends()]
         wrong = self._positions_wrong(landed, homes, ends)
-        wrong += self._beliefs_wrong(voted, believed, sums)
+        wrong += self._beliefs_wrong(voted, believed, taught, sums)
         exposed, whole = _totals(sums, "exposed"), self._up_to("inference", ends, len(landed))
         totals = set(exposed.values()) or {0}
         if len(totals) > 1 or not totals <= whole:
@@ -114,12 +115,14 @@ class Reader(threading.Thread):
                 )
         return wrong
 
-    def _beliefs_wrong(self, voted: pa.Table, believed: pa.Table, sums: pa.Table) -> list[str]:
+    def _beliefs_wrong(self, voted: pa.Table, believed: pa.Table, taught: pa.Table, sums: pa.Table) -> list[str]:
         wrong = []
-        net = believed.group_by("unit_id").aggregate([("sign", "sum")])
-        stand = net.filter(pc.equal(net["sign_sum"], 1))["unit_id"]
-        if len(stand) != net.num_rows:
-            wrong.append(f"{net.num_rows - len(stand)} requests do not have exactly one belief")
+        stand, other = _standing(believed)
+        if other:
+            wrong.append(f"{other} requests do not have exactly one belief")
+        untaught = pc.sum(pc.invert(pc.is_in(stand, value_set=_standing(taught)[0]))).as_py() or 0
+        if untaught:
+            wrong.append(f"{untaught} beliefs have no example")
         counting = voted.filter(pc.is_in(voted["feedback_id"], value_set=self._counting))["unit_id"]
         lacking = pc.sum(pc.invert(pc.is_in(counting, value_set=stand))).as_py() or 0
         if lacking:
@@ -141,6 +144,13 @@ def _counts(truth: Truth, event: dict[str, Any], window: timedelta) -> bool:
         return False
     served = datetime.fromisoformat(truth.inferences[event["request_id"]][0]["served_at"])
     return served - SKEW <= datetime.fromisoformat(event["given_at"]) < served + window
+
+
+def _standing(entries: pa.Table) -> tuple[pa.ChunkedArray, int]:
+    """The requests whose signs come to one, and how many come to something else."""
+    net = entries.group_by("unit_id").aggregate([("sign", "sum")])
+    stand = net.filter(pc.equal(net["sign_sum"], 1))["unit_id"]
+    return stand, net.num_rows - len(stand)
 
 
 def _totals(sums: pa.Table, basis: str) -> dict[str, int]:

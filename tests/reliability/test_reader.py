@@ -29,7 +29,7 @@ def reader(tmp_path: Path) -> Reader:
         world.refuse(b"?", START + number * DAY, "not_json")
     place = Place(tmp_path / "lake", tmp_path / "conf")
     Lake(place.lake).create(*TABLES)
-    offsets = checkpoints(place.lake) / "land+refine+expose" / "offsets"
+    offsets = checkpoints(place.lake) / "land+refine+expose+absences" / "offsets"
     offsets.mkdir(parents=True)
     for batch, end in enumerate(BATCHES):
         (offsets / str(batch)).write_text(f"v1\n{{}}\n{json.dumps({'offset': end})}")
