@@ -31,7 +31,8 @@ def judge(rows: pa.Table, suite: Suite, docs: Path | None = None) -> Verdict:
     if not suite.expectations:
         return Verdict(suite.model, digest([]), rows.num_rows, ())
     here = [all(_known(rows, name) for name in one.columns) for one in suite.expectations]
-    if not any(here):
+    named = [judged for one, judged in zip(suite.expectations, here, strict=True) if one.columns]
+    if named and not any(named):
         raise InputError("no_columns", f"{suite.file}: these rows have none of its columns; expected silver.inferences or examples")
     names = [name for one, judged in zip(suite.expectations, here, strict=True) if judged for name in one.columns]
     frame, absent = columns(rows, names)
