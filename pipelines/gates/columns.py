@@ -16,7 +16,7 @@ from pipelines.silver.rules import MAPS
 def columns(rows: pa.Table, names: Iterable[str]) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     """The columns of these names, and of those that no row has: the names that there are instead.
 
-    Numbers are doubles, whatever else is mixed in one column stays as it is; null is null.
+    Numbers are doubles, and minus zero is zero; what is mixed in one column stays as it is; null is null.
     """
     found: dict[str, pd.Series] = {}
     absent: dict[str, list[str]] = {}
@@ -42,6 +42,8 @@ def _plain(column: pa.ChunkedArray) -> pd.Series:
         return pd.Series([None if value is None else float(value) for value in column.to_pylist()], dtype="float64")
     if pa.types.is_integer(column.type) and column.null_count:
         return column.cast(pa.float64()).to_pandas()
+    if pa.types.is_floating(column.type):
+        return column.to_pandas() + 0.0
     return column.to_pandas()
 
 
@@ -58,5 +60,5 @@ def _objects(column: pa.ChunkedArray) -> list[dict[str, Any]]:
 def _mixed(values: list[Any]) -> pd.Series:
     kinds = {type(value) for value in values}
     if kinds - {type(None)} and kinds <= {float, int, type(None)}:
-        return pd.Series(np.array(values, dtype="float64"))
-    return pd.Series(values, dtype="object")
+        return pd.Series(np.array(values, dtype="float64") + 0.0)
+    return pd.Series([value + 0.0 if type(value) is float else value for value in values], dtype="object")

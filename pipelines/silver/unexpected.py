@@ -36,16 +36,19 @@ def unexpected(events: Sequence[Any], rules: Sequence[Rule]) -> Iterator[tuple[i
 
 
 def values_of(column: str, events: Sequence[Any]) -> list[Any]:
-    """One column of inferences, as their tables hold it."""
+    """One column of inferences, as their tables hold it; minus zero is zero."""
     name, dot, key = column.partition(".")
     if dot:
         held = [getattr(event, name) for event in events]
         found = [None if one is None else one.get(key) for one in held]
-        return [None if one is None else whole(one) / UNIT for one in found] if name == "measures" else found
-    if name in ("prediction", "prediction_text"):
+        if name == "measures":
+            return [None if one is None else whole(one) / UNIT for one in found]
+    elif name in ("prediction", "prediction_text"):
         textual = name == "prediction_text"
-        return [event.prediction if isinstance(event.prediction, str) == textual else None for event in events]
-    return [getattr(event, name) for event in events]
+        found = [event.prediction if isinstance(event.prediction, str) == textual else None for event in events]
+    else:
+        found = [getattr(event, name) for event in events]
+    return [value + 0.0 if isinstance(value, float) else value for value in found]
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def _lengths(column: Column, **bounds: Any) -> pa.Array:
 
 
 def _in_set(column: Column, *, value_set: list[Any]) -> pa.Array:
-    numbers = pa.array([float(value) for value in value_set if not isinstance(value, str)], pa.float64())
+    numbers = pa.array([float(value) + 0.0 for value in value_set if not isinstance(value, str)], pa.float64())  # to Arrow -0.0 is no 0.0
     texts = pa.array([value for value in value_set if isinstance(value, str)], pa.string())
     return pc.or_(pc.is_in(column.numbers, numbers), pc.is_in(column.texts, texts))
 
