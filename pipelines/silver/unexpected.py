@@ -36,19 +36,18 @@ def unexpected(events: Sequence[Any], rules: Sequence[Rule]) -> Iterator[tuple[i
 
 
 def values_of(column: str, events: Sequence[Any]) -> list[Any]:
-    """One column of inferences, as their tables hold it; minus zero is zero."""
+    """One column of inferences, as their tables hold it."""
     name, dot, key = column.partition(".")
     if dot:
         held = [getattr(event, name) for event in events]
         found = [None if one is None else one.get(key) for one in held]
         if name == "measures":
             return [None if one is None else whole(one) / UNIT for one in found]
-    elif name in ("prediction", "prediction_text"):
+        return found
+    if name in ("prediction", "prediction_text"):
         textual = name == "prediction_text"
-        found = [event.prediction if isinstance(event.prediction, str) == textual else None for event in events]
-    else:
-        found = [getattr(event, name) for event in events]
-    return [value + 0.0 if isinstance(value, float) else value for value in found]
+        return [event.prediction if isinstance(event.prediction, str) == textual else None for event in events]
+    return [getattr(event, name) for event in events]
 
 
 @dataclass(frozen=True)
@@ -58,21 +57,46 @@ class Column:
     values: list[Any]
 
     @cached_property
+    def plain(self) -> pa.Array | None:
+        """The values as they are, where they are of one type."""
+        try:
+            return pa.array(self.values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            return None
+
+    @cached_property
     def there(self) -> NDArray[np.bool_]:
-        return np.array([value is not None for value in self.values], dtype=bool)
+        if self.plain is None:
+            return np.array([value is not None for value in self.values], dtype=bool)
+        found: NDArray[np.bool_] = self.plain.is_valid().to_numpy(zero_copy_only=False)
+        return found
 
     @cached_property
     def numbers(self) -> pa.Array:
-        return pa.array([float(value) if isinstance(value, int | float) else None for value in self.values], pa.float64())
+        """Truth values are 0 and 1, and minus zero is zero."""
+        found = self.plain
+        if found is None:
+            found = pa.array([float(value) if isinstance(value, int | float) else None for value in self.values], pa.float64())
+        elif pa.types.is_string(found.type):
+            return pa.nulls(len(found), pa.float64())
+        return pc.add(found.cast(pa.float64()), 0.0)
 
     @cached_property
     def texts(self) -> pa.Array:
+        if self.plain is not None:
+            return self.plain if pa.types.is_string(self.plain.type) else pa.nulls(len(self.plain), pa.string())
         return pa.array([value if isinstance(value, str) else None for value in self.values], pa.string())
 
     @cached_property
     def spelled(self) -> pa.DictionaryArray:
         """By distinct value: a pattern is searched in each once."""
-        return pa.array([None if value is None else str(value) for value in self.values], pa.string()).dictionary_encode()
+        if self.plain is not None and pa.types.is_string(self.plain.type):
+            return self.plain.dictionary_encode()
+        return pa.array([_spelled(value) for value in self.values], pa.string()).dictionary_encode()
+
+
+def _spelled(value: Any) -> str | None:
+    return None if value is None else str(value + 0.0 if isinstance(value, float) else value)
 
 
 def broken(rule: Rule, column: Column) -> NDArray[np.bool_]:
