@@ -46,7 +46,8 @@ class DefinitionBook:
         """
         if records is not None:
             self._landing = list(_declared_by(records.matching("payload", _DECLARES)))
-        return [*self.definitions(), *(() if records is None else (*self.erasures(), *self.rules()))]
+        of_records: list[Declaration] = [] if records is None else [*self.erasures(), *self.rules()]
+        return [*self.definitions(), *of_records]
 
     def definitions(self) -> list[Definition]:
         """The definitions in force."""

@@ -377,8 +377,8 @@ MUTANTS = (
     Mutant(
         "a row rule takes null for a value",
         "silver/unexpected.py",
-        "return column.there & ~pc",
-        "return ~pc",
+        "return column.there & ~kept",
+        "return ~kept",
         "tests/test_row_rules.py::test_null_breaks_nothing_but_not_null",
     ),
     Mutant(

@@ -173,7 +173,7 @@ def _timed(kwargs: dict[str, Any]) -> bool:
 
 def _refuse_contradiction(kwargs: dict[str, Any], wrong: Any) -> None:
     low, high = kwargs.get("min_value"), kwargs.get("max_value")
-    if type(low) in (int, float) and type(high) in (int, float) and low > high:
+    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
         wrong(f".kwargs: nothing lies between min_value {low!r} and max_value {high!r}")
 
 

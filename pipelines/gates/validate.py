@@ -109,10 +109,10 @@ def _failure(info: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """A value that JSON can hold."""
-    if value is None or isinstance(value, str | int | float | bool):
-        return value.item() if hasattr(value, "item") else value
+    if hasattr(value, "item"):
+        value = value.item()
+    if value is None or isinstance(value, str | int | float):
+        return value
     if isinstance(value, dict):
         return {str(name): _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(one) for one in value]
-    return _plain(value.item()) if hasattr(value, "item") else str(value)
+    return [_plain(one) for one in value] if isinstance(value, list | tuple | set) else str(value)

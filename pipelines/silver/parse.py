@@ -125,14 +125,16 @@ def judge(payload: bytes, stamp: Stamp, declared: Declared) -> Event | Refused:
 
 def refuse_unexpected(judged: list[Event | Refused], stamps: Sequence[Stamp], declared: Declared) -> None:
     """Refuse, in place, the inferences that break a row rule of their model; those that failed have nothing to be held against."""
-    held: dict[tuple[str, int], tuple[tuple[Rule, ...], list[int]]] = {}
+    held: dict[tuple[str, int], tuple[tuple[Rule, ...], list[int], list[Any]]] = {}
     for place, (event, stamp) in enumerate(zip(judged, stamps, strict=True)):
         if isinstance(event, Event) and event.kind == "inference" and event.said.status == "ok":
             expected = declared.expected(event.said.model, stamp.offset)
             if expected is not None and expected.rules:
-                held.setdefault((expected.model, expected.offset), (expected.rules, []))[1].append(place)
-    for rules, places in held.values():
-        for at, detail in unexpected([judged[place].said for place in places], rules):
+                _, places, events = held.setdefault((expected.model, expected.offset), (expected.rules, [], []))
+                places.append(place)
+                events.append(event.said)
+    for rules, places, events in held.values():
+        for at, detail in unexpected(events, rules):
             found = judged[places[at]]
             judged[places[at]] = Refused("expectation_failed", detail, found.kind, found.event_id)
 

@@ -104,7 +104,8 @@ def broken(rule: Rule, column: Column) -> NDArray[np.bool_]:
     if rule.type == NOT_NULL:
         return ~column.there
     holds = _HOLDS[rule.type](column, **rule.kwargs)
-    return column.there & ~pc.fill_null(holds, False).to_numpy(zero_copy_only=False)
+    kept: NDArray[np.bool_] = pc.fill_null(holds, False).to_numpy(zero_copy_only=False)
+    return column.there & ~kept
 
 
 def _between(column: Column, **bounds: Any) -> pa.Array:
