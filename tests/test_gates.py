@@ -68,6 +68,7 @@ BAD = examples(({"hour": 24, "carrier": "AA"}, 0.5), ({"carrier": "ZZ"}, 0.1), (
         ("[]", 'an object with "name" and "expectations"'),
         ('{"expectation": []}', 'an object with "name" and "expectations"'),
         ('{"expectations": [], "naem": "m"}', 'unknown key naem (did you mean "name"?)'),
+        ('{"expectations": [], "name": "\\ud800"}', "surrogates not allowed"),
         ('{"expectations": [1]}', 'expectations[0]: expected an object with "type" and "kwargs"'),
     ],
 )
@@ -82,7 +83,7 @@ def test_a_file_that_is_no_suite_is_refused(tmp_path: Path, text: str, told: str
     ("expectation", "told"),
     [
         ({**HOUR, "type": f"{VALUES}be_betwen"}, f'knows (did you mean "{VALUES}be_between"?)'),
-        ({**HOUR, "type": 7}, "7 is no expectation"),
+        ({**HOUR, "type": [7]}, "[7] is no expectation"),
         ({**HOUR, "kwarg": {}}, 'unknown key kwarg (did you mean "kwargs"?)'),
         ({**HOUR, "severity": "warning"}, 'expected "critical"'),
         (changed(HOUR, min_valu=1), 'expectations[1].kwargs.min_valu: unknown key (did you mean "min_value"?)'),
@@ -126,6 +127,14 @@ def test_every_name_that_a_suite_may_use_great_expectations_knows() -> None:
     from great_expectations.expectations.registry import list_registered_expectation_implementations
 
     assert set(list_registered_expectation_implementations()) >= TYPES >= set(ARGUMENTS)
+
+
+def test_more_rules_than_a_control_event_holds_are_refused(tmp_path: Path) -> None:
+    long = {"type": f"{VALUES}be_in_set", "kwargs": {"column": "subject", "value_set": ["x" * 1_048_576]}}
+    for expectations in ([HOUR] * 1001, [long]):
+        with pytest.raises(ConfigError, match="row rules; expected at most") as refusal:
+            load_suite(conf_of(tmp_path, *expectations), "m")
+        assert refusal.value.code == "suite_invalid"
 
 
 @pytest.mark.parametrize(

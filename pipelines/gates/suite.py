@@ -19,8 +19,9 @@ from pipelines.gates.types import AT_RELEASES, TYPES
 from pipelines.models import load_models
 from pipelines.problems import Problems
 from pipelines.settings import Settings
-from pipelines.silver.rules import ARGUMENTS, FIELDS, MAPS, RowRules, Rule, check, check_arguments
+from pipelines.silver.rules import ARGUMENTS, FIELDS, MAPS, MOST, RowRules, Rule, check, check_arguments
 from pipelines.silver.tables import INFERENCES
+from pipelines.silver.wire import MOST_BYTES
 
 FOLDER = "expectations"
 _TOP = ("name", "expectations", "meta", "notes", "id")
@@ -43,8 +44,9 @@ class Expectation:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that it is about."""
-        named = [self.kwargs.get(name) for name in ("column", "column_A", "column_B")]
-        return (*(one for one in named if isinstance(one, str)), *self.kwargs.get("column_list", ()))
+        listed = self.kwargs.get("column_list")
+        named = [self.kwargs.get(name) for name in ("column", "column_A", "column_B")] + (listed if isinstance(listed, list) else [])
+        return tuple(one for one in named if isinstance(one, str))
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,16 @@ def load_suite(conf: Path, model: str) -> Suite:
         return Suite(model, file, ())
     try:
         body = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        json.dumps(body, ensure_ascii=False).encode()  # a lone surrogate cannot be encoded
     except (ValueError, RecursionError) as error:
         raise ConfigError("suite_invalid", f"{file}: no JSON: {error}; expected a suite of Great Expectations") from error
     problems = Problems(str(file))
     wrong = partial(problems.add, "suite_invalid")
-    found = _expectations(body, wrong)
+    suite = Suite(model, file, tuple(_expectations(body, wrong)))
+    if not problems.found and (len(suite.rules) > MOST or len(RowRules(model, suite.rules).control()) > MOST_BYTES):
+        wrong(f"{len(suite.rules)} row rules; expected at most {MOST}, in a control event of at most {MOST_BYTES} bytes")
     problems.close(ConfigError)
-    return Suite(model, file, tuple(found))
+    return suite
 
 
 def _expectations(body: Any, wrong: Any) -> list[Expectation]:
@@ -119,7 +124,7 @@ def _expectation(body: Any, wrong: Any) -> Expectation | None:
     for key in body.keys() - {*_KEYS}:
         wrong(f": unknown key {key}{nearest(key, _KEYS)}; expected one of {', '.join(_KEYS)}")
     type_, kwargs = body.get("type"), body["kwargs"]
-    if type_ not in TYPES:
+    if not isinstance(type_, str) or type_ not in TYPES:
         wrong(f".type: {type_!r} is no expectation that Great Expectations knows{nearest(str(type_), TYPES)}")
         return None
     if body.get("severity", "critical") != "critical":
