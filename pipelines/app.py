@@ -33,6 +33,7 @@ from pipelines.paths import (
     refuse_half_rebuilt,
 )
 from pipelines.settings import Settings
+from pipelines.silver.rules import RowRules
 
 _POLL = 0.2
 
@@ -50,7 +51,7 @@ class Application:
         spark: SparkSession,
         *,
         jobs: Sequence[str] = (),
-        definitions: Sequence[Definition] = (),
+        definitions: Sequence[Definition | RowRules] = (),
         given: Sequence[Definition] = (),
     ) -> None:
         self.settings, self.spark = settings, spark

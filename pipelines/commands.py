@@ -41,10 +41,10 @@ def demo(asked: Namespace) -> int:
 def run(asked: Namespace) -> int:
     from pipelines import moving, session
     from pipelines.app import Application
-    from pipelines.models import load_models
+    from pipelines.gates.suite import declared
 
     settings = _settings(asked)
-    definitions = load_models(settings.models_path)
+    definitions = declared(settings)
     root = settings.lake.path.resolve()
     leases.refuse_held(root, asked.jobs or NAMES)  # at once: a session takes long to start
     with (

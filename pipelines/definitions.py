@@ -1,4 +1,4 @@
-"""What the log declares: the definitions in force, and who was erased."""
+"""What the log declares: the definitions in force, the row rules of models, and who was erased."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ from pipelines.held import Held
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
 from pipelines.log.source import bronze
+from pipelines.settle import last
+from pipelines.silver.declared import Declaration
 from pipelines.silver.erased import Erasure
 from pipelines.silver.parse import parse
+from pipelines.silver.rules import RowRules, Rule
 from pipelines.silver.tables import CONTROLS
 
-_DECLARES = r'"define"|"erase"|\\u00[67]'
+_ACTIONS = ("define", "expect", "erase")
+_DECLARES = r'"define"|"expect"|"erase"|\\u00[67]'
 """In the bytes of whatever declares: the word itself, or an escaped letter that may hide it."""
 Row = dict[str, Any]
 
@@ -34,15 +38,16 @@ class DefinitionBook:
         self._read: list[Row] = []
         self._landing: list[Row] = []
 
-    def __call__(self, records: Held | None = None) -> Sequence[Definition | Erasure]:
+    def __call__(self, records: Held | None = None) -> Sequence[Declaration]:
         """What silver.controls declares, and what these records of bronze declare, or else the last ones that were given.
 
         The later jobs of a chain ask without records, before those of their own batch are in silver.controls; none of them
-        needs to know who was erased. Raises StateError `erasure_key_lost`.
+        needs to know who was erased, or what is expected of records. Raises StateError `erasure_key_lost`.
         """
         if records is not None:
             self._landing = list(_declared_by(records.matching("payload", _DECLARES)))
-        return [*self.definitions(), *(() if records is None else self.erasures())]
+        of_records: list[Declaration] = [] if records is None else [*self.erasures(), *self.rules()]
+        return [*self.definitions(), *of_records]
 
     def definitions(self) -> list[Definition]:
         """The definitions in force."""
@@ -56,12 +61,16 @@ class DefinitionBook:
             for at, body in bodies
         ]
 
+    def rules(self) -> list[RowRules]:
+        """All row rules that were ever declared."""
+        return [_rules(row) for row in self._rows() if row["action"] == "expect"]
+
     def _rows(self) -> list[Row]:
         table = self._lake.open(CONTROLS)
         if table.version() != self._version:
             self._version = table.version()
-            columns = ["action", "body", "offset", "backfill"]
-            self._read = self._lake.read(CONTROLS, columns, ds.field("action").isin(["define", "erase"])).to_pylist()
+            columns = ["action", "model", "body", "offset", "backfill"]
+            self._read = self._lake.read(CONTROLS, columns, ds.field("action").isin(list(_ACTIONS))).to_pylist()
         return [*self._read, *self._landing]
 
 
@@ -70,36 +79,56 @@ def backfilled(log: EmbeddedLog, start: int) -> list[Definition]:
 
     An application knows them before they land: the inferences that stand before them in the log count under them too.
     """
-    found: list[Definition] = []
-    end = log.end()
-    for append in log.read(start, end):
-        if pc.any(pc.match_substring_regex(append.records()["payload"], _DECLARES)).as_py():
-            rows = bronze(append, start, end)
-            declared = _declared_by(rows.filter(pc.match_substring_regex(rows["payload"], _DECLARES)))
-            found += [_definition(row) for row in declared if row["action"] == "define"]
+    found = (_definition(row) for row in _declared_from(log, start) if row["action"] == "define")
     return [definition for definition in found if definition.everywhere]
 
 
-def declare(log: EmbeddedLog, lake: Lake, wanted: Sequence[Definition]) -> list[Definition]:
-    """Append a control event for each definition that the log does not declare yet; those appended.
+def declare(log: EmbeddedLog, lake: Lake, wanted: Sequence[Definition | RowRules]) -> list[Definition | RowRules]:
+    """Append a control event for each definition that the log does not declare yet, and row rules that are not its last word.
 
     What was appended by a run that ended before landing it is appended again: of equal definitions the lowest position counts.
     """
     known = {definition.hash for definition in DefinitionBook(lake).definitions()}
-    missing = [definition for definition in wanted if definition.hash not in known]
-    for definition in missing:
-        log.control(definition.control())
+    standing = standing_rules(log, lake, [one for one in wanted if isinstance(one, RowRules)])
+    missing = [
+        one for one in wanted if (one.hash not in known if isinstance(one, Definition) else one.rules != standing.get(one.model, ()))
+    ]
+    for one in missing:
+        log.control(one.control())
     return missing
+
+
+def standing_rules(log: EmbeddedLog, lake: Lake, wanted: Sequence[RowRules]) -> dict[str, tuple[Rule, ...]]:
+    """The row rules that the log declares last, by model; what has not landed is read where any are wanted or known."""
+    landed = DefinitionBook(lake).rules()
+    if not any(one.rules for one in (*landed, *wanted)):
+        return {}
+    coming = (_rules(row) for row in _declared_from(log, last(lake)["end_offset"]) if row["action"] == "expect")
+    return {one.model: one.rules for one in sorted((*landed, *coming), key=lambda one: one.offset)}
+
+
+def _declared_from(log: EmbeddedLog, start: int) -> Iterator[Row]:
+    """What the log declares at this offset or above."""
+    end = log.end()
+    for append in log.read(start, end):
+        if pc.any(pc.match_substring_regex(append.records()["payload"], _DECLARES)).as_py():
+            rows = bronze(append, start, end)
+            yield from _declared_by(rows.filter(pc.match_substring_regex(rows["payload"], _DECLARES)))
 
 
 def _declared_by(records: pa.Table) -> Iterator[Row]:
     """What raw records declare, as rows of silver.controls."""
     said = parse(records, definitions=())
     for row in said.filter(said["control"].is_valid()).select(["control", "offset"]).to_pylist():
-        if row["control"]["action"] in ("define", "erase"):
+        if row["control"]["action"] in _ACTIONS:
             yield {**row["control"], "offset": row["offset"]}
 
 
 def _definition(row: Row) -> Definition:
     """The definition that a row of silver.controls declares."""
     return Definition.of(json.loads(row["body"]), row["offset"], everywhere=row["backfill"] is True)
+
+
+def _rules(row: Row) -> RowRules:
+    """The row rules that a row of silver.controls declares."""
+    return RowRules.of(row["model"], json.loads(row["body"]), row["offset"])

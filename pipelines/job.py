@@ -17,10 +17,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from pipelines.contract import Table
-from pipelines.definition import Definition
 from pipelines.held import Held, hold, nothing
 from pipelines.lake import Lake, Mark
-from pipelines.silver.erased import Erasure
+from pipelines.silver.declared import Declaration
 from pipelines.spread import Transform
 
 
@@ -76,8 +75,8 @@ class Job:
 
 
 Chain = tuple[Job, ...]
-Definitions = Callable[[Held | None], "Sequence[Definition | Erasure]"]
-"""The definitions in force, those that the given records declare included; and who was erased, for records."""
+Definitions = Callable[[Held | None], Sequence[Declaration]]
+"""The definitions in force, those that the given records declare included; for records who was erased, and their row rules."""
 
 
 def run_batch(

@@ -7,17 +7,18 @@ from pathlib import Path
 from pipelines import checkpoint
 from pipelines import settings as configuration
 from pipelines.definitions import declare
+from pipelines.gates.suite import declared
 from pipelines.guards import refuse_a_short_log
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
-from pipelines.models import load_models
 from pipelines.paths import checkpoints, log_path, refuse_a_lost_log
 from pipelines.settings import Settings
 from pipelines.silver.tables import CONTROLS
 
 
 def open_log(lake: Path | None = None, conf: Path | None = None) -> EmbeddedLog:
-    """The log of a lake, to `append` to; the model files of the conf folder are declared in it first, where they are new.
+    """The log of a lake, to `append` to; the model files of the conf folder, and the row rules of
+    their suites, are declared in it first, where they are new.
 
     An event of a model that is declared only after it is quarantined (`unknown_model`): what a record means never depends on
     what comes later. Close the log when done. Raises StateError `log_missing` or `log_short` where records that landed are gone from it.
@@ -28,11 +29,11 @@ def open_log(lake: Path | None = None, conf: Path | None = None) -> EmbeddedLog:
 def declared_log(settings: Settings) -> EmbeddedLog:
     """The same, by settings."""
     root = settings.lake.path.resolve()
-    definitions = load_models(settings.models_path)
+    wanted = declared(settings)
     refuse_a_lost_log(root)
     tables = Lake(root)
     tables.create(CONTROLS)
     log = EmbeddedLog(log_path(root), durable=settings.log.fsync)
     refuse_a_short_log(root, log.end(), checkpoint.landed(checkpoints(root)))
-    declare(log, tables, definitions)
+    declare(log, tables, wanted)
     return log

@@ -24,18 +24,19 @@ from pipelines.contract import TIMESTAMP, arrow_type
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook
 from pipelines.errors import InputError, nearest
+from pipelines.gates.suite import declared
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
 from pipelines.log.source import bronze
-from pipelines.models import load_models
 from pipelines.moments import rfc3339
 from pipelines.paths import existing, log_path
 from pipelines.producer import declared_log
 from pipelines.redriven import copies, redriven
 from pipelines.settings import Settings
-from pipelines.silver.erased import Erasure
+from pipelines.silver.declared import Declaration
 from pipelines.silver.parse import parse
 from pipelines.silver.reasons import REASONS, REDRIVEN
+from pipelines.silver.rules import RowRules
 from pipelines.silver.tables import FEEDBACK, INFERENCES, QUARANTINE
 
 LEASE = "redrive"
@@ -85,7 +86,7 @@ def redrive(
         log = stack.enter_context(closing(EmbeddedLog(log_path(root)) if dry_run else declared_log(settings)))
         lake = Lake(root)
         quarantined = _quarantined(lake, log, reasons or REDRIVEN)
-        definitions = _definitions(lake, log, load_models(settings.models_path))
+        definitions = _definitions(lake, log, declared(settings))
         found: dict[str, Counter[str]] = defaultdict(Counter)
         accepted: list[int] = []
         done = 0
@@ -143,16 +144,17 @@ def _records(log: EmbeddedLog, offsets: Sequence[int]) -> Iterator[pa.Table]:
             held, first, size = [], at, 0
 
 
-def _definitions(lake: Lake, log: EmbeddedLog, wanted: Sequence[Definition]) -> list[Definition | Erasure]:
+def _definitions(lake: Lake, log: EmbeddedLog, wanted: Sequence[Definition | RowRules]) -> list[Declaration]:
     """What has landed, who was erased among it, and what the model files declare beyond it, as the last word of the log."""
     book, end = DefinitionBook(lake), log.end()
     known = book.definitions()
     hashes = {definition.hash for definition in known}
-    return [*known, *book.erasures(), *(replace(one, offset=end) for one in wanted if one.hash not in hashes)]
+    beyond = (replace(one, offset=end) for one in wanted if isinstance(one, RowRules) or one.hash not in hashes)
+    return [*known, *book.erasures(), *book.rules(), *beyond]
 
 
 def _judged(
-    records: pa.Table, lake: Lake, log: EmbeddedLog, definitions: Sequence[Definition | Erasure]
+    records: pa.Table, lake: Lake, log: EmbeddedLog, definitions: Sequence[Declaration]
 ) -> Iterator[tuple[int, str]]:
     """The position of each record, and what would become of it if it came now."""
     parsed = parse(_as_if_now(records, log), definitions=definitions)

@@ -130,7 +130,7 @@ _RULES: dict[str, dict[str, Any]] = {
     },
     "control": {
         "allOf": [
-            _when("action", ["define"], _present("model", "definition", "body")),
+            _when("action", ["define", "expect"], _present("model", "definition", "body")),
             _when("action", ["frontier"], _present("at")),
             _when("action", ["redrive"], _present("offsets")),
         ]

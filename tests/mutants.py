@@ -409,4 +409,32 @@ MUTANTS = (
         "None",
         _check("erasure"),
     ),
+    Mutant(
+        "a row rule takes null for a value",
+        "silver/unexpected.py",
+        "return column.there & ~kept",
+        "return ~kept",
+        "tests/test_row_rules.py::test_null_breaks_nothing_but_not_null",
+    ),
+    Mutant(
+        "row rules reach below their offset",
+        "silver/declared.py",
+        "if one.offset < offset), None)",
+        "), None)",
+        "tests/test_row_rules.py::test_rules_hold_above_their_offset_until_others_of_the_model_are_declared",
+    ),
+    Mutant(
+        "failed inferences are held against row rules",
+        "silver/parse.py",
+        ' and event.said.status == "ok":\n            expected',
+        ":\n            expected",
+        "tests/test_row_rules.py::test_an_inference_that_failed_has_nothing_to_be_held_against",
+    ),
+    Mutant(
+        "what has not landed of row rules is not read",
+        "definitions.py",
+        "for one in sorted((*landed, *coming)",
+        "for one in sorted((*landed,)",
+        "tests/test_expected.py::test_rules_that_have_not_landed_yet_count_as_declared",
+    ),
 )

@@ -22,6 +22,7 @@ from pipelines.app import Application
 from pipelines.demo.events import START, check, replay
 from pipelines.demo.mischief import Mischief
 from pipelines.errors import InputError
+from pipelines.gates.suite import row_rules
 from pipelines.jobs import NAMES
 from pipelines.log import EmbeddedLog
 from pipelines.metrics import metrics
@@ -97,8 +98,8 @@ def show(settings: Settings, *, days: int, speed: float | None, console: Console
 def _run(settings: Settings, spark: SparkSession, days: int, speed: float | None, console: Console) -> Feed:
     """All jobs, fed while they run, until everything that was sent has gone all the way."""
     feed = Feed()
-    definitions = load_model(settings.conf / settings.models.directory / f"{MODEL}.toml")
-    with Application(settings, spark, definitions=definitions) as app:
+    declared = load_model(settings.conf / settings.models.directory / f"{MODEL}.toml")
+    with Application(settings, spark, definitions=[*declared, *row_rules(settings.conf, [MODEL])]) as app:
         app.start()
         feeder = threading.Thread(target=_feed, args=(feed, app.log.path, days, speed), daemon=True)
         feeder.start()

@@ -188,7 +188,7 @@ def _advance(state: list[int], append: Append) -> None:
 
 def _declares(payload: bytes) -> bool:
     decoded = decode(payload)
-    return not isinstance(decoded, Refused) and getattr(decoded[0], "action", None) in ("define", "erase")
+    return not isinstance(decoded, Refused) and getattr(decoded[0], "action", None) in ("define", "expect", "erase")
 
 
 def told(ranges: Sequence[Range]) -> str:

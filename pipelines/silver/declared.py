@@ -1,4 +1,4 @@
-"""What the log has declared below a position: models, their segments and measures, labels, and who was erased."""
+"""What the log has declared below a position: models, their segments, measures and row rules, labels, and who was erased."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 from pipelines.definition import WIDEST, Definition, Policy
 from pipelines.silver.erased import Erasure, hashed
+from pipelines.silver.rules import RowRules
 
+Declaration = Definition | Erasure | RowRules
 Fields = tuple[frozenset[str], frozenset[str]]
 """Names of declared segments, and of declared measures."""
 
@@ -36,7 +38,7 @@ class Label:
 class Declared:
     """Declarations by log offset: a record sees only what stands below it, so every reading of the log decides alike."""
 
-    def __init__(self, declarations: Sequence[Definition | Erasure]) -> None:
+    def __init__(self, declarations: Sequence[Declaration]) -> None:
         definitions = [one for one in declarations if isinstance(one, Definition)]
         erasures = [one for one in declarations if isinstance(one, Erasure)]
         self._key = erasures[0].key if erasures else b""
@@ -46,6 +48,9 @@ class Declared:
         self._models: dict[str, list[tuple[int, Fields]]] = defaultdict(list)
         self._first: dict[str, int] = {}
         self._labels: dict[str, list[tuple[int, Label]]] = defaultdict(list)
+        self._expected: dict[str, list[RowRules]] = defaultdict(list)
+        for one in sorted((one for one in declarations if isinstance(one, RowRules)), key=lambda one: -one.offset):
+            self._expected[one.model].append(one)
         for definition in sorted(definitions, key=lambda d: d.offset):
             self._first.setdefault(definition.model, definition.offset)
             if definition.policy is None:
@@ -68,6 +73,15 @@ class Declared:
     def labels(self, name: str, offset: int) -> list[Label]:
         """Every declaration of a label below."""
         return [label for at, label in self._labels.get(name, ()) if at < offset]
+
+    def expected(self, model: str, offset: int) -> RowRules | None:
+        """The row rules of a model that hold at an offset: the latest below."""
+        return next((one for one in self._expected.get(model, ()) if one.offset < offset), None)
+
+    @property
+    def expects(self) -> bool:
+        """Whether any row rules are declared."""
+        return bool(self._expected)
 
     def erased(self, event: Any, offset: int) -> bool:
         """Whether the subject or the request that an event names was erased below."""

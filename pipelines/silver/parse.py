@@ -15,9 +15,11 @@ from pipelines.contract import DATE, STRING, TIMESTAMP, Column, Table
 from pipelines.definition import Definition
 from pipelines.errors import ConfigError
 from pipelines.silver.columns import SAID, said
-from pipelines.silver.declared import Declared, Label
-from pipelines.silver.erased import Erasure, problem
+from pipelines.silver.declared import Declaration, Declared, Label
+from pipelines.silver.erased import problem
 from pipelines.silver.frontier import from_the_future
+from pipelines.silver.rules import RowRules, Rule
+from pipelines.silver.unexpected import unexpected
 from pipelines.silver.wire import Refused, body_hash, decode
 
 SKEW = timedelta(minutes=5)
@@ -70,7 +72,7 @@ class Event(NamedTuple):
     body_hash: str
 
 
-def parse(events: pa.Table, *, definitions: Sequence[Definition | Erasure]) -> pa.Table:
+def parse(events: pa.Table, *, definitions: Sequence[Declaration]) -> pa.Table:
     """What each record of bronze.events says: rows of PARSED. Strict by the contracts (JSON: RFC 8259, times: RFC 3339)."""
     declared = Declared(definitions)
     pieces = [_parse(events.slice(at, PIECE), declared) for at in range(0, events.num_rows, PIECE)]
@@ -79,10 +81,12 @@ def parse(events: pa.Table, *, definitions: Sequence[Definition | Erasure]) -> p
 
 def _parse(records: pa.Table, declared: Declared) -> pa.Table:
     received, appended = (records[name].cast(pa.int64()) for name in ("received_at", "appended_at"))
-    stamps = map(Stamp, received.to_pylist(), appended.to_pylist(), records["offset"].to_pylist())
+    stamps = list(map(Stamp, received.to_pylist(), appended.to_pylist(), records["offset"].to_pylist()))
     judged = [
         judge(payload, stamp, declared) for payload, stamp in zip(records["payload"].to_pylist(), stamps, strict=True)
     ]
+    if declared.expects:
+        refuse_unexpected(judged, stamps, declared)
     refused = [row if isinstance(row, Refused) else None for row in judged]
     at = pa.array([None if isinstance(row, Refused) else row.at for row in judged], pa.int64())
     control = pa.array([row.kind == "control" and isinstance(row, Event) for row in judged])
@@ -117,6 +121,22 @@ def judge(payload: bytes, stamp: Stamp, declared: Declared) -> Event | Refused:
     kind = type(event).__name__.lower()
     event_id, at, refused = _JUDGE[kind](event, stamp, declared)
     return Refused(*refused, kind, event_id) if refused else Event(kind, event, event_id, at, body_hash(content))
+
+
+def refuse_unexpected(judged: list[Event | Refused], stamps: Sequence[Stamp], declared: Declared) -> None:
+    """Refuse, in place, the inferences that break a row rule of their model; those that failed have nothing to be held against."""
+    held: dict[tuple[str, int], tuple[tuple[Rule, ...], list[int], list[Any]]] = {}
+    for place, (event, stamp) in enumerate(zip(judged, stamps, strict=True)):
+        if isinstance(event, Event) and event.kind == "inference" and event.said.status == "ok":
+            expected = declared.expected(event.said.model, stamp.offset)
+            if expected is not None and expected.rules:
+                _, places, events = held.setdefault((expected.model, expected.offset), (expected.rules, [], []))
+                places.append(place)
+                events.append(event.said)
+    for rules, places, events in held.values():
+        for at, detail in unexpected(events, rules):
+            found = judged[places[at]]
+            judged[places[at]] = Refused("expectation_failed", detail, found.kind, found.event_id)
 
 
 _Judged = tuple[str | None, int | None, tuple[str, str] | None]
@@ -217,8 +237,8 @@ def _refuse_control(event: Any, stamp: Stamp) -> tuple[str, str] | None:
     if event.action == "erased":
         return None
     if event.model is None or event.definition is None or event.body is None:
-        return "missing_field", "a define needs `model`, `definition` and `body`"
-    return _refuse_definition(event, stamp.offset)
+        return "missing_field", f"{event.action} needs `model`, `definition` and `body`"
+    return _refuse_declaration(event, stamp.offset)
 
 
 def _refuse_frontier(event: Any, stamp: Stamp) -> tuple[str, str] | None:
@@ -229,13 +249,15 @@ def _refuse_frontier(event: Any, stamp: Stamp) -> tuple[str, str] | None:
     return ("frontier_from_the_future", detail) if ahead else None
 
 
-def _refuse_definition(event: Any, offset: int) -> tuple[str, str] | None:
+def _refuse_declaration(event: Any, offset: int) -> tuple[str, str] | None:
+    expects = event.action == "expect"
+    code = "expectation_invalid" if expects else "definition_invalid"
     try:
-        found = Definition.of(event.body, offset)
+        found = RowRules.of(event.model, event.body, offset) if expects else Definition.of(event.body, offset)
     except ConfigError as error:
-        return "definition_invalid", error.message
+        return code, error.message
     if found.hash != event.definition or found.model != event.model:
-        return "definition_invalid", f"the body's hash is {found.hash}, not {event.definition}"
+        return code, f"the body's hash is {found.hash}, not {event.definition}"
     return None
 
 

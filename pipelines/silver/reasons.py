@@ -41,8 +41,12 @@ _TIMED = {
     "from_the_future": "The event's own time is more than 5 minutes after the log received it.",
     "absurd_time": "The event's own time is before the year 2000.",
 }
+_EXPECTED = {
+    "expectation_failed": "An inference with status ok that breaks a row rule which the log declares for its model at a lower offset.",
+}
 _CONTROL = {
     "definition_invalid": "A define whose body is no definition, or has not the hash or the model that the event states.",
+    "expectation_invalid": "An expect whose body is no row rules, or has not the hash that the event states.",
     "erasure_invalid": "An erase whose body is no hashes of subjects and requests with the fingerprint of their key.",
     "frontier_from_the_future": "A frontier more than 5 minutes after the wall clock of its append: "
     "nobody knows yet what will have been logged by then.",
@@ -52,14 +56,15 @@ _IDENTITY = {"id_conflict": "The same id stands at a lower position with other c
 REDRIVEN = (
     *("unknown_kind", "unknown_field", "unknown_model", "undeclared_segment", "undeclared_measure"),
     *("unit_not_enabled", "unknown_label", "unit_mismatch", "wrong_value_type", "value_out_of_range"),
+    "expectation_failed",
 )
 """What a model file or a newer version may have mended since. All others say something about the record alone."""
 
-REASONS: dict[str, str] = {**_BYTES, **_ERASED, **_INFERENCE, **_FEEDBACK, **_TIMED, **_CONTROL, **_IDENTITY}
+REASONS: dict[str, str] = {**_BYTES, **_ERASED, **_INFERENCE, **_FEEDBACK, **_TIMED, **_EXPECTED, **_CONTROL, **_IDENTITY}
 """Every code and its meaning."""
 
 BY_KIND: dict[str, dict[str, str]] = {
-    "inference": {**_BYTES, **_ERASED, **_INFERENCE, **_TIMED, **_IDENTITY},
+    "inference": {**_BYTES, **_ERASED, **_INFERENCE, **_TIMED, **_EXPECTED, **_IDENTITY},
     "feedback": {**_BYTES, **_ERASED, **_FEEDBACK, **_TIMED, **_IDENTITY},
     "control": {**_BYTES, **_CONTROL},
 }

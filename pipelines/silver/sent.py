@@ -216,18 +216,19 @@ CONTROLS = Table(
         Column(
             "action",
             STRING,
-            "`define`, `frontier`, `redrive`, `erase` (who is erased), or `erased`, which stands where a record did that was erased.",
-            wire=Literal["define", "frontier", "redrive", "erase", "erased"],
+            "`define`, `expect` (row rules of a model), `frontier`, `redrive`, `erase` (who is erased), or `erased`, which stands "
+            "where a record did that was erased.",
+            wire=Literal["define", "expect", "frontier", "redrive", "erase", "erased"],
         ),
         Column(
             "at", TIMESTAMP, "frontier: everything known before it has been logged.", nullable=True, wire=Time | None
         ),
-        Column("model", STRING, "define: the model it belongs to.", nullable=True, wire=Name | None),
-        Column("definition", STRING, "define: hash of the definition.", nullable=True, wire=Id | None),
+        Column("model", STRING, "define, expect: the model it belongs to.", nullable=True, wire=Name | None),
+        Column("definition", STRING, "define: hash of the definition. expect: hash of the body.", nullable=True, wire=Id | None),
         Column(
             "body",
             STRING,
-            "define: the definition itself, canonical JSON. erase: keyed hashes of subjects and of their requests.",
+            "define: the definition itself, canonical JSON. expect: the row rules. erase: keyed hashes of subjects and of their requests.",
             nullable=True,
             wire=dict[str, Any] | None,
         ),

@@ -81,7 +81,7 @@ _FEEDBACK: Fields = {
 }
 _CONTROL: Fields = {
     "kind": _KIND,
-    "action": (True, one_of("define", "frontier", "redrive", "erase", "erased")),
+    "action": (True, one_of("define", "expect", "frontier", "redrive", "erase", "erased")),
     "at": (False, time),
     "model": (False, _NAME),
     "definition": (False, _ID),

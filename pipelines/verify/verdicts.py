@@ -12,6 +12,7 @@ from pipelines.verify.definitions import Definitions, definition
 from pipelines.verify.document import Reader, RefusedError
 from pipelines.verify.erased import Erased
 from pipelines.verify.events import Feedback, Inference
+from pipelines.verify.expectations import Expectations
 
 SKEW = 300_000_000
 """A client clock may be ahead by five minutes, in microseconds."""
@@ -31,6 +32,7 @@ class Verdicts:
     def __init__(self, given: Sequence[dict[str, Any]] = (), *, key: Path | None = None) -> None:
         self.definitions = Definitions(given)
         self.erased = Erased(key)
+        self.expectations = Expectations()
         self.homes: list[str] = []
         self.reasons: dict[int, str] = {}
         self.details: dict[int, str] = {}
@@ -64,6 +66,7 @@ class Verdicts:
             inference = events.inference(found, received_at, offset)
             self.erased.refuse(found)
             check_inference(inference, self.definitions)
+            self.expectations.refuse(found)
             first = self.inferences.setdefault(inference.request_id, inference)
             return self._stands(kind, inference.request_id, first.offset, offset, found)
         if kind == FEEDBACK:
@@ -105,6 +108,9 @@ class Verdicts:
         missing = [name for name in ("model", "definition", "body") if name not in found]
         if missing:
             raise RefusedError("missing_field", ", ".join(missing))
+        if found["action"] == "expect":
+            self.expectations.take(found["model"], found["definition"], found["body"])
+            return
         declared = definition(found["body"], offset)
         if declared.hash != found["definition"]:
             raise RefusedError("definition_invalid", f"the body's hash is {declared.hash}, not {found['definition']}")
