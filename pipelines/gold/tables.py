@@ -4,7 +4,7 @@ from pyspark.sql.types import MapType
 
 from pipelines.contract import AMOUNT, BOOL, DATE, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table
 from pipelines.silver.derived import CONTEXT
-from pipelines.silver.sent import SERVED_DATE
+from pipelines.silver.sent import EXPERIMENT, SERVED_DATE
 
 RECORDED_AT = Column(
     "recorded_at", TIMESTAMP, "When the row was written. Audit only: no number depends on it.", skipping=True
@@ -79,6 +79,44 @@ STATISTICS = Table(
         *("cell_at", "grain", "known_at", "statistic", "bucket"),
     ),
     partition_by=("grain", "cell_date"),
+)
+
+EXAMPLES = Table(
+    "gold.examples",
+    "One signed training example: what was served, and the outcome of it under one label policy: +1 states it, -1 takes it back.",
+    (
+        Column("tenant", STRING, "Whose.", skipping=True),
+        Column("model", STRING, "The model that served.", skipping=True),
+        Column("version", STRING, "Its version.", skipping=True),
+        Column("label", STRING, "What was judged.", skipping=True),
+        Column("policy", STRING, "Hash of the label policy.", skipping=True),
+        Column("unit", STRING, "What is judged: request or item.", skipping=True),
+        Column("unit_id", STRING, "The request."),
+        Column("item", STRING, 'The item, or "".'),
+        Column("basis", STRING, "`answered`, or `absent`: the outcome is what silence means.", skipping=True),
+        Column("number", DOUBLE, "The outcome, where it is a number.", nullable=True),
+        Column("text", STRING, "The outcome, where it is a category.", nullable=True),
+        Column("weight", DOUBLE, "1 / `asked` of the inference; 1 without it."),
+        Column("sign", INT, "+1 or -1."),
+        Column("known_at", TIMESTAMP, "When it could be known: never before `matures_at`.", skipping=True),
+        Column("served_at", TIMESTAMP, "When the model answered.", skipping=True),
+        Column("matures_at", TIMESTAMP, "When silence about the unit becomes information.", skipping=True),
+        Column("prediction", DOUBLE, "The prediction, where it is a number.", nullable=True),
+        Column("prediction_text", STRING, "The prediction, where it is a category.", nullable=True),
+        Column("score", DOUBLE, "Score of the request, or of the item.", nullable=True),
+        Column("scores", MapType(STRING, DOUBLE), "Further named scores.", nullable=True),
+        Column("features", STRING, "Features as served, a JSON object; null where the sign is -1.", nullable=True),
+        Column("segments", MapType(STRING, STRING), "Declared segment fields.", nullable=True),
+        Column("experiments", MapType(STRING, EXPERIMENT), "Arm by experiment.", nullable=True),
+        Column("subject", STRING, "Whom the request was about.", nullable=True),
+        Column("session", STRING, "The session it belonged to.", nullable=True),
+        Column("offset", LONG, "Log offset of the inference.", skipping=True),
+        SERVED_DATE,
+        RECORDED_AT,
+    ),
+    key=("tenant", "unit", "unit_id", "item", "label", "policy", "basis", "number", "text", "known_at"),
+    partition_by=("served_date",),
+    indexed="unit_id",
 )
 
 FRONTIERS = Table(
