@@ -33,7 +33,7 @@ def fate(name: str) -> int:
 
 def needed(spec: Spec) -> list[str]:
     """The columns of gold.examples that are looked at."""
-    found = ["version", "segments", *({spec.group} - {None, "request"})]
+    found = ["version", "segments", *([spec.group] if spec.group in ("subject", "session") else [])]
     found += ["features"] if spec.deduplicate else []
     return found + (["prediction", "prediction_text", "score"] if spec.sampling in ("uncertainty", "disagreement") else [])
 

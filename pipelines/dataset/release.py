@@ -43,20 +43,11 @@ _READ = [*(name for name in RELEASED.computed.names if name not in ("release", "
 Told = Callable[[int, int], None]
 
 
-class Judged(Protocol):
-    """What a gate says of one rule."""
-
-    name: str
-    column: str | None
-    unexpected: int
-    examples: Sequence[Any]
-    passed: bool
-
-
 class Verdict(Protocol):
-    """What a gate says of rows, as gold.released holds them."""
+    """What a gate says of rows, as gold.released holds them: of each its rule, column, unexpected, examples, passed (None: not judged)."""
 
-    rules: Sequence[Judged]
+    @property
+    def rules(self) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -167,13 +158,14 @@ def decide(
         parts.append(candidates(rows, spec=spec, definition=definition, as_of=as_of))
         progress(done, 2 * len(dates))
     if not parts:
-        return Decided(EXAMPLES.arrow.empty_table(), [], *(np.zeros(0, "int8") for _ in range(3)), {})
+        none = np.zeros(0, "int8")
+        return Decided(EXAMPLES.arrow.empty_table(), [], none, none, none, {})
     found = pa.concat_tables(parts)
     fates = found["fate"].to_numpy().copy()
     if spec.deduplicate:
         deduplicate(found, fates)
-    factors, said = draw(found, fates, spec, drawn and drawn.get("sampling"))
-    places, starts = split(found, fates, spec, drawn and drawn.get("starts"))
+    factors, said = draw(found, fates, spec, drawn["sampling"] if drawn else None)
+    places, starts = split(found, fates, spec, drawn["starts"] if drawn else None)
     lengths = [(served, part.num_rows) for served, part in zip(dates, parts, strict=True)]
     return Decided(found, lengths, fates, factors, places, {"sampling": said, "starts": starts})
 
@@ -199,18 +191,21 @@ def _chosen(examples: Examples, decided: Decided) -> Iterator[pa.Table]:
 
 def _judged(verdict: Verdict) -> list[dict[str, Any]]:
     """The rules, as a manifest has them: no value of any row. Raises InputError `gate_failed`."""
-    failed = [one for one in verdict.rules if not one.passed]
+    failed = [one for one in verdict.rules if one.passed is False]
     if failed:
-        lines = "".join(
-            f"\n  - {one.name} of {one.column or 'the rows'}: {one.unexpected:,} unexpected, such as {', '.join(map(str, one.examples))}"
-            for one in failed
-        )
+        lines = "".join(f"\n  - {one.rule} of {one.column or 'the rows'}{_breaches(one)}" for one in failed)
         raise InputError(
             "gate_failed",
             f"{len(failed)} of {len(verdict.rules)} rules do not hold:{lines}\nNothing was released; the release before stands. Mend what "
             "sends such rows, or leave them out by a filter.",
         )
-    return [{"name": one.name, "column": one.column, "unexpected": one.unexpected} for one in verdict.rules]
+    return [{"rule": one.rule, "column": one.column, "unexpected": one.unexpected, "passed": one.passed} for one in verdict.rules]
+
+
+def _breaches(judged: Any) -> str:
+    """How many rows break a rule, and some of their values; of a rule about all rows nothing."""
+    some = f", such as {', '.join(map(str, judged.examples))}" if judged.examples else ""
+    return "" if judged.unexpected is None else f": {judged.unexpected:,} rows{some}"
 
 
 def _nothing(examples: Examples, decided: Decided, spec: Spec, as_of: datetime) -> InputError:

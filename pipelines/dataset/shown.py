@@ -48,7 +48,7 @@ def manifest(found: Manifest, runs: Sequence[str] = ()) -> Group:
         "outcomes": _counts(found.classes) or found.schema["label"],
         "left out": _counts({name.replace("_", " "): count for name, count in found.exclusions.items()}) or "none",
         "features": ", ".join(f"{name} ({kind})" for name, kind in found.schema["features"].items()) or "none",
-        "gates": f"{len(found.gates):,} rules held" if found.gates else "none",
+        "gates": f"{sum(one['passed'] is True for one in found.gates):,} rules held" if found.gates else "none",
         "content": found.content,
         "supersedes": f"{found.supersedes}, since the erasure at log offset {found.erased_by}" if found.supersedes else "",
         "that was used by": ", ".join(found.runs),

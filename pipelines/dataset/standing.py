@@ -52,24 +52,21 @@ class Examples:
     """The examples under one definition as of a time, in one version of gold.examples, whatever is appended meanwhile."""
 
     def __init__(self, lake: Lake, definition: Definition, as_of: datetime) -> None:
-        self._path, self._table = lake.path(EXAMPLES), lake.open(EXAMPLES)
-        self._definition = definition
+        table = lake.open(EXAMPLES)
+        self.version, self._definition = int(table.version()), definition
+        self._files: dict[date, list[str]] = {}
+        for file in sorted(files.sizes(lake.path(EXAMPLES), table)):
+            self._files.setdefault(date.fromisoformat(file.parent.name.partition("=")[2]), []).append(str(file))
         self._where = pc.field("known_at") < pa.scalar(as_of, pa.timestamp("us", "UTC"))
         policy = definition.policy.hash if definition.policy else ""
         for name, value in {"model": definition.model, "label": definition.label, "policy": policy}.items():
             self._where &= pc.field(name) == value
 
-    @property
-    def version(self) -> int:
-        return int(self._table.version())
-
     def dates(self, since: datetime | None = None) -> list[date]:
         """The dates of serving that have rows, from that of `since` on."""
-        found = sorted(date.fromisoformat(part["served_date"]) for part in self._table.partitions())
-        return [one for one in found if since is None or one >= since.date()]
+        return [one for one in sorted(self._files) if since is None or one >= since.date()]
 
     def of(self, served: date, columns: list[str]) -> pa.Table:
         """What stands of one date, in order, with these columns and those that are needed to tell."""
         wanted = list(dict.fromkeys([*columns, *_STATED, "served_at", "known_at", "sign"]))
-        rows = files.read(self._path, self._table, wanted, self._where & (pc.field("served_date") == served))
-        return plain(standing(rows), self._definition)
+        return plain(standing(files.read_files(self._files[served], EXAMPLES, self._where, wanted)), self._definition)
