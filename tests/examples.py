@@ -8,12 +8,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
+from pipelines.dataset.manifest import Manifest, content, keep
+from pipelines.dataset.spec import Spec
+from pipelines.dataset.tables import RELEASED
 from pipelines.definition import Definition, Policy
 from pipelines.gold.tables import EXAMPLES, FRONTIERS
 from pipelines.lake import Lake, Mark
-from pipelines.silver.tables import CONTROLS
+from pipelines.moments import rfc3339
+from pipelines.silver.tables import CONTROLS, INFERENCES
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 FRONTIER = START + timedelta(days=60)
@@ -70,6 +76,20 @@ def lake_with(root: Path, rows: Sequence[dict[str, Any]], definitions: Sequence[
         append(root, table, found)
     append(root, EXAMPLES, rows)
     return root
+
+
+def released(root: Path) -> Manifest:
+    """A release of every inference of a lake, whether or not it has an example."""
+    columns = ["tenant", "served_at", "version", "features", "offset"]
+    found = Lake(root).read(INFERENCES, ["request_id", *columns]).to_pylist()
+    told = [{**{name: row[name] for name in columns}, "unit_id": row["request_id"], "known_at": row["served_at"]} for row in found]
+    rows = RELEASED.frame([RELEASED.row(unit="request", item="", basis="answered", number=1.0, weight=1.0, split="train", **one)
+                           for one in told]).drop_columns(["recorded_at"])  # fmt: skip
+    said = {"as_of": rfc3339(START), "spec": Spec("m", "late").body(), "inputs": {}, "drawn": {}, "exclusions": {}}
+    made = Manifest("m/late/1", "", "m", "late", "p", rows=len(rows), splits={"train": len(rows)}, classes={"1": len(rows)},
+                    schema={"label": "number", "features": {}}, content=content(rows), **said).sealed()  # fmt: skip
+    keep(Lake(root), made, rows.set_column(0, "release", pa.array([made.digest] * len(rows))))
+    return made
 
 
 def append(root: Path, table: Table, rows: Sequence[dict[str, Any]]) -> None:
