@@ -14,7 +14,7 @@ RELEASES = Table(
         Column("digest", STRING, "Hash of what the release is: the same question of the same data has the same.", skipping=True),
         Column("model", STRING, "The model.", skipping=True),
         Column("label", STRING, "The label.", skipping=True),
-        Column("number", INT, "N.", skipping=True),
+        Column("number", INT, "N: from 1, in the order in which they were kept.", skipping=True),
         Column("manifest", STRING, "The manifest, JSON."),
         _RECORDED_AT,
     ),
