@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
-from pipelines import commands, erasures, gating, questions, redriving, repairs
+from pipelines import commands, datasets, erasures, gating, questions, redriving, repairs
 from pipelines.arguments import Commands as _Commands
 from pipelines.arguments import Parser, count, folder, instant, offset, pair, positive
 from pipelines.arguments import command as _command
@@ -40,7 +40,8 @@ def parser() -> Parser:
     known = top.add_subparsers(metavar="COMMAND", title="commands")
     for add in (
         *(_demo, _run, _status, _metrics, _outcomes, _explain, _verify),
-        *(_maintain, _repair, _reconcile, redriving.add, gating.add, _rebuild, erasures.add, _import, _schema, _model, _doctor),
+        *(_maintain, _repair, _reconcile, redriving.add, _rebuild, erasures.add, gating.add, datasets.add),
+        *(_import, _schema, _model, _doctor),
     ):
         add(known)
     return top

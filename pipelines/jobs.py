@@ -9,6 +9,7 @@ from pipelines.bronze import tables as bronze
 from pipelines.bronze.land import land
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
+from pipelines.dataset import tables as dataset
 from pipelines.gold import tables as gold
 from pipelines.gold.absences import absences
 from pipelines.gold.examples import SERVED, examples
@@ -24,6 +25,8 @@ from pipelines.silver.refine import refine
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, QUARANTINE, RECONCILED
 
 TABLES: tuple[Table, ...] = (*bronze.TABLES, *silver.TABLES, *gold.TABLES)
+KEPT: tuple[Table, ...] = dataset.TABLES
+"""What was decided, which no log says: commands make these tables when they need them, and a rebuild keeps them as they are."""
 RECONCILE = "reconcile"
 """Runs beside the chains, on a schedule: what the join let go. See `settle.py`."""
 
@@ -112,7 +115,7 @@ def _of_pairs(horizon: timedelta) -> Chain:
 
 NAMES = ("land", "refine", "expose", "absences", "attribute", RECONCILE, "resolve", "tally", "examples")
 """All jobs, in the order of the flow."""
-BESIDE = ("maintain", "redrive")
+BESIDE = ("maintain", "redrive", "dataset")
 """Leases of what may run beside the jobs, once at a time."""
 LEASES = (*NAMES, *BESIDE)
 """Leases of whoever replaces or rewrites what lies in a lake."""

@@ -60,6 +60,9 @@ class Keys:
             self.bad_value(key, found, f"one of {either(names)}{nearest(found, names)}")
         return str(found or "")
 
+    def flag(self, key: str, *, default: bool) -> bool:
+        return bool(self._typed(key, (bool,), "true or false", default))
+
     def count(self, key: str, default: int) -> int:
         found = self._typed(key, (int,), "an integer of at least 1", default)
         if found < 1:

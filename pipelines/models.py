@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pipelines.dataset import spec
 from pipelines.definition import GRAINS, LONGEST, NUMERIC_RESOLVES, RESOLVES, TAKEN, WIDEST, Definition, Policy
 from pipelines.errors import ConfigError, nearest
 from pipelines.keys import FIELD, NAME, Keys, either
@@ -16,7 +17,7 @@ from pipelines.quantities import duration, read_toml
 
 MAPPING = ".import.toml"
 
-_TOP = ("model", "measures", "labels", "segments", "statistics")
+_TOP = ("model", "measures", "labels", "segments", "statistics", "dataset")
 _COMMON = ("type", "unit", "judges", "attribution_window", "absent", "resolve", "roles", "cap")
 _OF_TYPE = {"binary": ("positive", "threshold"), "number": ("positive_at", "range"), "category": ("classes",)}
 
@@ -72,6 +73,7 @@ def load_model(path: Path) -> list[Definition]:
         definition = _label(name, body, shared, problems)
         if definition:
             definitions.append(definition)
+    spec.check(top.table("dataset"), [*top.table("labels")], [name for name, _ in segments], problems)
     problems.close(ConfigError)
     return definitions
 

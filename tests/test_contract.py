@@ -12,11 +12,12 @@ from pyspark.sql.types import FloatType, MapType
 
 from pipelines.bronze import tables as bronze
 from pipelines.contract import AMOUNT, DATE, DOUBLE, LONG, STRING, TIMESTAMP, Column, Table, arrow_type, struct
+from pipelines.dataset import tables as dataset
 from pipelines.errors import ContractError
 from pipelines.gold import tables as gold
 from pipelines.silver import tables as silver
 
-ALL = (*bronze.TABLES, *silver.TABLES, *gold.TABLES)
+ALL = (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *dataset.TABLES)
 PAIRS = Table(
     "silver.pairs",
     "One row per pair; the buyer's.",

@@ -14,6 +14,8 @@ from pyspark.sql import SparkSession
 from pipelines import cli, files
 from pipelines.app import Application
 from pipelines.content import content_of
+from pipelines.dataset.manifest import manifests, rows_of
+from pipelines.dataset.tables import RELEASED
 from pipelines.erasure import erase as order
 from pipelines.erasure import journal, purge, rewrite, state
 from pipelines.erasure.erase import Erased, erase, finish
@@ -28,7 +30,7 @@ from pipelines.paths import checkpoints, erasing
 from pipelines.rebuild import FOLLOWING, rebuild
 from pipelines.settings import Settings
 from pipelines.silver import tables as silver
-from tests import lakes, people
+from tests import examples, lakes, people
 
 PEOPLE = 12
 HISTORY = people.history(11, 240, PEOPLE)
@@ -40,9 +42,10 @@ LANDED = 150
 
 @pytest.fixture(scope="module")
 def whole(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake that has gone through the first of the records, in two runs."""
+    """A lake that has gone through the first of the records, in two runs, and has released what came of them."""
     root = tmp_path_factory.mktemp("erase") / "lake"
     lakes.run(lakes.settings_for(root, log_batch_records=100), spark, lakes.pieces_of(HISTORY[:LANDED], [80]))
+    examples.released(root)
     return root
 
 
@@ -59,10 +62,18 @@ def erased(settings: Settings, spark: SparkSession, subjects: set[str] = GONE) -
 
 def others(root: Path) -> object:
     """The rows of what was sent that name nobody who is gone."""
-    sent = (silver.INFERENCES, silver.FEEDBACK, silver.LABELLED, OUTCOME_LEDGER, EXAMPLES)
+    sent = (silver.INFERENCES, silver.FEEDBACK, silver.LABELLED, OUTCOME_LEDGER, EXAMPLES, RELEASED)
     ids = [next(name for name in ("feedback_id", "unit_id", "request_id") if name in table.names) for table in sent]
     rows = {table.name: (lakes.rows_of(root, table).to_pylist(), name) for table, name in zip(sent, ids, strict=True)}
     return {table: lakes.net_of(row for row in found if row[name] not in THEIRS) for table, (found, name) in rows.items()}
+
+
+def left_of_release(root: Path) -> bool:
+    """Whether the release has one successor, which says what it stands for and has the rows of everybody else."""
+    first, second = manifests(Lake(root))
+    left = [row["unit_id"] for row in rows_of(Lake(root), second).to_pylist()]
+    served = lakes.rows_of(root, silver.INFERENCES)["request_id"].to_pylist()
+    return (second.supersedes, second.rows, sorted(left)) == (first.name, first.rows - second.exclusions["erased"], sorted(served))
 
 
 def test_nothing_of_them_is_left_and_nobody_else_moves(spark: SparkSession, settings: Settings) -> None:
@@ -73,6 +84,7 @@ def test_nothing_of_them_is_left_and_nobody_else_moves(spark: SparkSession, sett
     assert done is not None
     assert people.traces(root, THEIRS) == []
     assert others(root) == before
+    assert left_of_release(root)
     lakes.proven(root)
     assert [check for check in checks(root) if not check.ok] == []
 
@@ -197,6 +209,7 @@ def test_a_crash_at_any_point_is_mended_by_finishing(begun: Settings, monkeypatc
             except CrashError:
                 crashes += 1
     assert crashes
+    assert left_of_release(root)
     assert people.traces(root, THEIRS) == []
     assert others(root) == before
     lakes.proven(root)
@@ -223,6 +236,7 @@ def test_a_rebuild_brings_nobody_back_and_says_the_same(spark: SparkSession, set
     erased(settings, spark)
     before = {table.name: content_of(Lake(root), table).hash for table in FOLLOWING}
     assert all(one.same for one in rebuild(settings, spark))
+    assert left_of_release(root)
     assert {table.name: content_of(Lake(root), table).hash for table in FOLLOWING} == before
     assert people.traces(root, THEIRS) == []
 

@@ -23,6 +23,9 @@ import pyarrow.dataset as ds
 from pipelines import checkpoint, leases, whole
 from pipelines.app import Application
 from pipelines.bronze.tables import EVENTS
+from pipelines.contract import Table
+from pipelines.dataset.erased import succeed
+from pipelines.dataset.tables import RELEASED
 from pipelines.definitions import DefinitionBook
 from pipelines.erasure import journal, purge, state
 from pipelines.erasure.journal import Journal
@@ -31,7 +34,7 @@ from pipelines.erasure.plan import BY_OFFSET, Plan, plan
 from pipelines.erasure.rewrite import drop, net
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.guards import landed
-from pipelines.jobs import BESIDE, LEASES, TABLES
+from pipelines.jobs import BESIDE, KEPT, LEASES, TABLES
 from pipelines.lake import Lake, Mark, data_version
 from pipelines.log.erase import erase as erase_from_log
 from pipelines.moments import rfc3339
@@ -94,7 +97,7 @@ def _refuse(app: Application, what: str, names: Sequence[str], key: bytes, told:
 def begin(root: Path, found: Plan, names: list[str], key: bytes, readers: Sequence[Path]) -> None:
     """Write down what is to go."""
     lake = Lake(root)
-    ends = [int(lake.open(table).version()) for table in TABLES]
+    ends = {table.name: int(lake.open(table).version()) for table in tables_of(lake)}
     cells = found.statistics.select(CELL).group_by(list(CELL)).aggregate([]).sort_by([(name, "ascending") for name in CELL])
     said = {
         "began": rfc3339(datetime.now(UTC)),
@@ -103,7 +106,7 @@ def begin(root: Path, found: Plan, names: list[str], key: bytes, readers: Sequen
         "records": found.kinds,
         "offsets": ranges(found.offsets.to_pylist()),
         "rows": found.rows,
-        "versions_before": dict(zip((table.name for table in TABLES), ends, strict=True)),
+        "versions_before": ends,
         "entries_posted": found.ledger.num_rows,
         "examples_posted": found.examples.num_rows,
         "increments_posted": found.statistics.num_rows,
@@ -140,7 +143,7 @@ def take_back(root: Path, found: Journal) -> None:
 
 def wait(root: Path, found: Journal) -> None:
     """Until the streams that were named have read what was appended: they could not read it from files that are gone."""
-    ends = {Lake(root).open(table).metadata().id: data_version(root / table.folder) for table in TABLES}
+    ends = {Lake(root).open(table).metadata().id: data_version(root / table.folder) for table in tables_of(Lake(root))}
     for reader in map(Path, found.said["readers"]):
         while any(ends.get(offset.get("reservoirId"), -1) >= offset["reservoirVersion"] for offset in _offsets(reader)):
             time.sleep(_POLL)
@@ -157,6 +160,9 @@ def rewrite(root: Path, found: Journal) -> None:
     net(root, found.statistics)
     for table in (OUTCOME_LEDGER, *reversed(BY_OFFSET)):
         drop(root, table, offsets)
+    if lake.exists(RELEASED):
+        drop(root, RELEASED, offsets)
+        succeed(lake, int(found.id))
     buried = lake.read(EVENTS, None, ds.field("offset").isin(offsets))
     nothing = INFERENCES.arrow.empty_table(), FEEDBACK.arrow.empty_table()
     controls = refine(parse(buried, definitions=()), *nothing)[CONTROLS.noun]
@@ -165,7 +171,7 @@ def rewrite(root: Path, found: Journal) -> None:
 
 def purge_files(root: Path, _: Journal) -> None:
     """Old versions and leftovers."""
-    dead = journal.dead(root, lambda: [str(file.relative_to(root)) for file in purge.dead(root, TABLES)])
+    dead = journal.dead(root, lambda: [str(file.relative_to(root)) for file in purge.dead(root, tables_of(Lake(root)))])
     purge.purge(root, (root / name for name in dead))
 
 
@@ -183,11 +189,16 @@ def _certify(target: Path, root: Path, found: Journal) -> None:
     """Write the certificate."""
     lake = Lake(root)
     said = {"erasure": found.id, **found.said}
-    said["versions_after"] = {table.name: int(lake.open(table).version()) for table in TABLES}
+    said["versions_after"] = {table.name: int(lake.open(table).version()) for table in tables_of(lake)}
     said["files_deleted"] = journal.dead(root, list)
     said["finished"] = rfc3339(datetime.now(UTC))
     target.parent.mkdir(exist_ok=True)
     whole.write(target, json.dumps(said, indent=2))
+
+
+def tables_of(lake: Lake) -> list[Table]:
+    """The tables that an erasure looks at."""
+    return [*TABLES, *(table for table in KEPT if lake.exists(table))]
 
 
 def ranges(offsets: Sequence[int]) -> list[list[int]]:

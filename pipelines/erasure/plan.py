@@ -12,6 +12,7 @@ import pyarrow.dataset as ds
 
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
+from pipelines.dataset.tables import RELEASED
 from pipelines.definitions import DefinitionBook
 from pipelines.erasure.naming import Ids, Record
 from pipelines.gold.expose import READS, expose
@@ -63,7 +64,7 @@ def plan(lake: Lake, subjects: Sequence[str]) -> Plan:
     return Plan(
         offsets,
         {kind: len(rows) for kind, rows in kinds.items()},
-        {table.name: _count(lake, table, offsets) for table in BY_OFFSET} | {OUTCOME_LEDGER.name: entries.num_rows},
+        {table.name: _count(lake, table, offsets) for table in (*BY_OFFSET, RELEASED)} | {OUTCOME_LEDGER.name: entries.num_rows},
         _taken_back(entries.select(OUTCOME_LEDGER.computed.names), "sign"),
         _taken_back(lake.lookup(EXAMPLES, requests).select(EXAMPLES.computed.names), "sign"),
         _posted(lake, inferences.select(list(READS)), entries),
@@ -98,7 +99,7 @@ def _unique(*columns: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _count(lake: Lake, table: Table, offsets: pa.Array) -> int:
-    return int(lake.read(table, [], ds.field("offset").isin(offsets)).num_rows)
+    return int(lake.read(table, [], ds.field("offset").isin(offsets)).num_rows) if lake.exists(table) else 0
 
 
 def _posted(lake: Lake, inferences: pa.Table, entries: pa.Table) -> pa.Table:
