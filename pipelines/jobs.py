@@ -20,10 +20,13 @@ from pipelines.silver.attribute import attribute
 from pipelines.silver.parse import PARSED, parse
 from pipelines.silver.refine import refine
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, QUARANTINE, RECONCILED
+from pipelines.watch import tables as watch
 
-TABLES: tuple[Table, ...] = (*bronze.TABLES, *silver.TABLES, *gold.TABLES)
+TABLES: tuple[Table, ...] = (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *watch.TABLES)
 RECONCILE = "reconcile"
 """Runs beside the chains, on a schedule: what the join let go. See `settle.py`."""
+WATCH = "watch"
+"""Runs after reconcile, when the frontier has moved: alerts, drift, triggers. See `watch/`."""
 
 
 def chains(*, horizon: timedelta) -> tuple[Chain, ...]:
@@ -88,5 +91,5 @@ NAMES = ("land", "refine", "expose", "attribute", RECONCILE, "resolve", "tally")
 """All jobs, in the order of the flow."""
 BESIDE = ("maintain", "redrive")
 """Leases of what may run beside the jobs, once at a time."""
-LEASES = (*NAMES, *BESIDE)
+LEASES = (*NAMES, WATCH, *BESIDE)
 """Leases of whoever replaces or rewrites what lies in a lake."""

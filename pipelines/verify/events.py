@@ -108,6 +108,7 @@ class Inference(NamedTuple):
     measures: tuple[tuple[str, float], ...]
     received_at: int
     offset: int
+    features: dict[str, Any] | None = None
 
 
 class Feedback(NamedTuple):
@@ -142,8 +143,8 @@ def digest(found: dict[str, Any]) -> bytes:
     return hashlib.blake2b(spelled.encode("ascii"), digest_size=16).digest()
 
 
-def inference(found: dict[str, Any], received_at: int, offset: int) -> Inference:
-    """The inference that this content describes."""
+def inference(found: dict[str, Any], received_at: int, offset: int, *, features: bool) -> Inference:
+    """The inference that this content describes; with its features only where they are wanted, since they are large."""
     items = found.get("items")
     return Inference(
         found["request_id"],
@@ -159,6 +160,7 @@ def inference(found: dict[str, Any], received_at: int, offset: int) -> Inference
         tuple((intern(name), value) for name, value in found.get("measures", {}).items()),
         received_at,
         offset,
+        found.get("features") if features else None,
     )
 
 

@@ -25,10 +25,12 @@ class Verdicts:
     """The homes of all records by offset, and the accepted events.
 
     `homes[i]` is the verdict on offset i; `reasons` and `details` hold why a record is quarantined; `firsts` where a
-    duplicate's event stands. `key` is the file of the key by which erased subjects are known.
+    duplicate's event stands. `key` is the file of the key by which erased subjects are known. `features`: whether any definition
+    counts them.
     """
 
-    def __init__(self, given: Sequence[dict[str, Any]] = (), *, key: Path | None = None) -> None:
+    def __init__(self, given: Sequence[dict[str, Any]] = (), *, key: Path | None = None, features: bool = True) -> None:
+        self._features = features
         self.definitions = Definitions(given)
         self.erased = Erased(key)
         self.homes: list[str] = []
@@ -61,7 +63,7 @@ class Verdicts:
     def _place(self, found: dict[str, Any], received_at: int, offset: int, appended_at: int) -> str:
         kind = found["kind"]
         if kind == INFERENCE:
-            inference = events.inference(found, received_at, offset)
+            inference = events.inference(found, received_at, offset, features=self._features)
             self.erased.refuse(found)
             check_inference(inference, self.definitions)
             first = self.inferences.setdefault(inference.request_id, inference)

@@ -1,0 +1,91 @@
+"""Tests that may be looked at after every window: evidence against "no worse than this", which stays within its error for ever.
+
+An e-process is at most 1 in the mean, at whatever time one stops, as long as nothing is worse; so it ever reaches 1 / alpha with
+probability alpha at most (Ville 1939; Ramdas, Grünwald, Vovk, Shafer 2023, Statistical Science 38). The evidence here is a mixture
+of e-processes that start at each window, the k-th with weight 1 / (k (k + 1)): what was good for long hides no later drop, which costs
+the logarithm of the square of the time (compare Shin, Ramdas, Rinaldo 2023, New England Journal of Statistics in Data Science 2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from scipy.special import betaln
+
+Floats = Any
+"""A numpy array of doubles."""
+
+
+class Evidence:
+    """Evidence, window by window, that a quality is below a bound; `value` is the e-process."""
+
+    def __init__(self) -> None:
+        self.value = 1.0
+        self._first: list[float] = []
+        self._second: list[float] = []
+
+    def _add(self, first: float, second: float) -> None:
+        """The mixture after one more window; what starts with a later one is still 1."""
+        self._first.append(first)
+        self._second.append(second)
+        count = len(self._first)
+        since_first, since_second = (np.cumsum(one[::-1])[::-1] for one in (np.array(self._first), np.array(self._second)))
+        start = np.arange(1, count + 1)
+        with np.errstate(over="ignore", divide="ignore"):
+            started = np.exp(self._log(since_first, since_second)) / (start * (start + 1))
+        self.value = float(started.sum() + 1 / (count + 1))
+
+    def _log(self, first: Floats, second: Floats) -> Floats:
+        """The logarithm of the e-process of sums."""
+        raise NotImplementedError
+
+
+class Proportion(Evidence):
+    """Of hits among trials, against "each is a hit with probability `least` or more, whatever came before".
+
+    Likelihood ratio of a uniform prior on [0, least] to `least` (Robbins 1970, Annals of Mathematical Statistics 41). Exact.
+    """
+
+    def __init__(self, least: float) -> None:
+        super().__init__()
+        self._least = least
+
+    def add(self, hits: int, trials: int) -> None:
+        self._add(hits, trials - hits)
+
+    def _log(self, first: Floats, second: Floats) -> Floats:
+        a, b, q = first + 1, second + 1, self._least
+        return betaln(a, b) + stats.beta.logcdf(q, a, b) - np.log(q) - first * np.log(q) - second * np.log1p(-q)
+
+
+class Mean(Evidence):
+    """Of estimates with their variances, against "each has expectation `least` or more".
+
+    Likelihood ratio of a half-normal prior on the drop, of the width `scale`. As good as the normal approximation of an estimate is
+    (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2024, Annals of Statistics 52): support must be large enough for that.
+    """
+
+    def __init__(self, least: float, scale: float) -> None:
+        super().__init__()
+        self._least, self._scale = least, scale
+
+    def add(self, value: float, variance: float) -> None:
+        self._add((self._least - value) / variance, 1 / variance)
+
+    def _log(self, first: Floats, second: Floats) -> Floats:
+        spread = 1 + self._scale**2 * second
+        at = self._scale * first / np.sqrt(spread)
+        return np.log(2) - np.log(spread) / 2 + at**2 / 2 + stats.norm.logcdf(at)
+
+
+def least_share(hits: int, trials: int, alpha: float) -> float:
+    """Lower end of the one-sided interval of a proportion (Clopper and Pearson 1934, Biometrika 26)."""
+    return float(stats.beta.ppf(alpha, hits, trials - hits + 1)) if hits else 0.0
+
+
+def least_mean(values: Floats, variances: Floats, alpha: float) -> float:
+    """The same of a mean, from estimates weighted by their precision; normal."""
+    weights = 1 / variances
+    return float((values * weights).sum() / weights.sum() + stats.norm.ppf(alpha) / np.sqrt(weights.sum()))
