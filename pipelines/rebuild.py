@@ -7,7 +7,7 @@ was interrupted goes on where it was, and one that was interrupted while it chan
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import disk_usage, rmtree
@@ -22,7 +22,7 @@ from pipelines.errors import MachineError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.guards import landed, refuse_a_short_log
 from pipelines.jobs import LEASES, TABLES
-from pipelines.lake import Lake
+from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.paths import SIDE, checkpoints, log_path, refuse_a_lost_log, refuse_half_erased, swap_of
 from pipelines.settings import Settings
@@ -66,10 +66,18 @@ def rebuild(
         with Application(replace(settings, lake=replace(settings.lake, path=side)), spark) as app:
             app.drain(lambda: progress(app))
         found = [Rebuilt(table.name, _readable(Lake(root), table), content_of(Lake(side), table)) for table in FOLLOWING]
+        _keep_triggers(Lake(root), Lake(side))
         swap_of(root).touch()
         finish(root)
         spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # type: ignore[union-attr]
     return found
+
+
+def _keep_triggers(old: Lake, new: Lake) -> None:
+    """What has fired, and what people decided, stands: neither is in the log."""
+    with suppress(Exception):  # a table that is damaged has nothing to keep
+        mark = Mark(f"rebuild:{watch.TRIGGERS.name}", 0)
+        new.append(watch.TRIGGERS, old.read(watch.TRIGGERS), mark, {"job": "rebuild", "query": "rebuild"})
 
 
 def finish(root: Path) -> None:

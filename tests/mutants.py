@@ -374,4 +374,32 @@ MUTANTS = (
         "None",
         _check("erasure"),
     ),
+    Mutant(
+        "look at immature cells",
+        "watch/windows.py",
+        "seen = np.maximum(mature, known + MINUTE)",
+        "seen = known + MINUTE",
+        "tests/test_watch.py::test_a_window_is_not_looked_at_before_its_answers_are_due",
+    ),
+    Mutant(
+        "alerts that stand already are forgotten",
+        "watch/watch.py",
+        "for rows, weight in ((there, -1), (made, 1)):",
+        "for rows, weight in ((there, 0), (made, 1)):",
+        "tests/test_watch.py::test_watching_again_posts_nothing",
+    ),
+    Mutant(
+        "an incident fires again",
+        "watch/triggers.py",
+        "course.used |= {*incidents}",
+        "",
+        "tests/test_triggers.py::test_it_fires_once_for_one_incident_and_again_for_another",
+    ),
+    Mutant(
+        "a test without its error",
+        "watch/detectors.py",
+        "self._evidence.value < 2 / self._rule.alpha",
+        "self._evidence.value < 1.05",
+        "tests/test_detectors.py::test_stable_periods_looked_at_after_every_window_are_alarmed_no_more_often_than_stated",
+    ),
 )

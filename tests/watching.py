@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.gold.tables import FRONTIERS, STATISTICS
-from pipelines.jobs import TABLES
 from pipelines.lake import Lake, Mark
 from pipelines.models import load_model
-from pipelines.silver.tables import CONTROLS
+from pipelines.silver.tables import CONTROLS, LABELLED
 from pipelines.watch.declared import watched_of
 from pipelines.watch.rules import Watched
+from pipelines.watch.tables import TABLES
 from pipelines.watch.watch import post
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -50,7 +50,7 @@ def model(folder: Path, rules: str) -> Watched:
 def lake_of(root: Path, watched: Watched) -> Lake:
     """A lake that knows the model, and nothing else."""
     lake = Lake(root)
-    lake.create(*TABLES)
+    lake.create(CONTROLS, LABELLED, STATISTICS, FRONTIERS, *TABLES)
     rows = [
         CONTROLS.row(action="define", offset=at, body=json.dumps(json.loads(one.control())["body"]))
         for at, one in enumerate(watched.definitions)
@@ -67,21 +67,31 @@ def reach(lake: Lake, at: datetime) -> None:
     append(lake, FRONTIERS, [FRONTIERS.row(frontier=at, end_offset=next(_NUMBERS) + 1, recorded_at=at)])
 
 
-def answered(watched: Watched, day: int, right: int, wrong: int, known: datetime | None = None, **more: Any) -> list[dict[str, Any]]:
+def answered(
+    watched: Watched, day: int, right: int, wrong: int, known: datetime | None = None, **more: Any
+) -> list[dict[str, Any]]:
     """Answers about what was served on a day: so many late flights called late, so many not. Known on the same day."""
     at = known or MONDAY + day * DAY + 20 * HOUR
     amounts = {"tp": right, "fn": wrong, "n": right + wrong}
-    return [statistic(watched, "late", day, at, name, amount, basis="answered", **more) for name, amount in amounts.items() if amount]
+    said = {"definition": watched.definition("late").hash, "label": "late", "basis": "answered", "known_at": at, **more}
+    return [statistic(day, name, amount, **said) for name, amount in amounts.items() if amount]
 
 
-def statistic(watched: Watched, label: str, day: int, known: datetime, name: str, amount: int, **more: Any) -> dict[str, Any]:
-    """A row of gold.statistics."""
+def statistic(day: int, name: str, amount: int, **more: Any) -> dict[str, Any]:
+    """A row of gold.statistics about what was served on a day."""
     cell = MONDAY + day * DAY
-    said = {"cut": "all", "segment": "[]", "grain": "1 day", "version": "1", "bucket": "", "experiment": "", "arm": "", "unit_group": ""}
-    return STATISTICS.row(
-        **{"tenant": "default", "model": "m", "label": label, "definition": watched.definition(label).hash, **said},
-        **{"cell_at": cell, "cell_date": cell.date(), "known_at": known, "statistic": name, "amount": Decimal(amount), **more},
-    )
+    said = {
+        "cut": "all",
+        "segment": "[]",
+        "grain": "1 day",
+        "version": "1",
+        "bucket": "",
+        "experiment": "",
+        "arm": "",
+        "unit_group": "",
+    }
+    said |= {"tenant": "default", "model": "m", "statistic": name}
+    return STATISTICS.row(cell_at=cell, cell_date=cell.date(), amount=Decimal(amount), **said | more)
 
 
 def matures(day: int) -> datetime:

@@ -44,9 +44,7 @@ def alerts(rows: pa.Table, *, rule: AlertRule, asked: Target, frontier: datetime
     As of every time the entries known by then say what the detector says of the windows that were mature then, with the amounts that
     were known then. An alert that would not have been raised with what was learnt later is taken back by an entry `overturned`.
     """
-    policy = asked.definition.policy
-    settles = timedelta(seconds=policy.window) if policy else LATENESS
-    found = steps(rows, every=rule.every, settles=settles, frontier=frontier, by_version="version" in rule.by)
+    found = _steps(rows, rule, asked, frontier)
     look = partial(reading, asked, metric_of(rule.metric, asked), rule.every)
     entries = [
         entry
@@ -54,6 +52,29 @@ def alerts(rows: pa.Table, *, rule: AlertRule, asked: Target, frontier: datetime
         for entry in _entries(rule, asked.definition, group, decisions(of_group, rule, look))
     ]
     return pa.Table.from_pylist(entries, schema=ALERTS.computed)
+
+
+def readings(
+    rows: pa.Table, *, rule: AlertRule, asked: Target, frontier: datetime
+) -> dict[Group, dict[datetime, Seen]]:
+    """The metric that a rule looks at, by group and start of the window, as it is known now; of mature windows alone."""
+    look = partial(reading, asked, metric_of(rule.metric, asked), rule.every)
+    found: dict[Group, dict[datetime, Seen]] = {}
+    for group, of_group in _steps(rows, rule, asked, frontier).items():
+        last = {window: amounts for step in of_group for window, amounts in step.windows.items()}
+        seen = {moment(window): look(last[window]) for window in sorted(last)}
+        found[group] = {window: one for window, one in seen.items() if one is not None}
+    return found
+
+
+def settles(definition: Definition) -> timedelta:
+    """How long after its end a window is mature."""
+    return timedelta(seconds=definition.policy.window) if definition.policy else LATENESS
+
+
+def _steps(rows: pa.Table, rule: AlertRule, asked: Target, frontier: datetime) -> dict[Group, list[Step]]:
+    waits = settles(asked.definition)
+    return steps(rows, every=rule.every, settles=waits, frontier=frontier, by_version="version" in rule.by)
 
 
 def metric_of(name: str, asked: Target) -> tuple[Metric, str] | None:
@@ -103,7 +124,9 @@ def decisions(of_group: list[Step], rule: AlertRule, look: Any) -> Iterator[tupl
     facts: dict[Fact, Decision] = {}
     watching, raised, newest = detector(rule), [0], -(2**63)
     for step in of_group:
-        changed = {window: seen for window, amounts in step.windows.items() if (seen := look(amounts)) != known.get(window)}
+        changed = {
+            window: seen for window, amounts in step.windows.items() if (seen := look(amounts)) != known.get(window)
+        }
         enough = {window: seen for window, seen in changed.items() if seen is not None and seen.support >= rule.support}
         later = min(changed, default=newest) > newest
         lost = {window for window in changed if window not in enough and window in known}
@@ -117,7 +140,9 @@ def decisions(of_group: list[Step], rule: AlertRule, look: Any) -> Iterator[tupl
             continue
         newest = max(known, default=newest)
         yield from ((step.at, -1, fact, facts[fact]) for fact in sorted(facts.keys() - now.keys(), reverse=True))
-        yield from ((step.at, +1, fact, now[fact]) for fact in sorted(now.keys() - facts.keys(), key=lambda fact: fact[::-1]))
+        yield from (
+            (step.at, +1, fact, now[fact]) for fact in sorted(now.keys() - facts.keys(), key=lambda fact: fact[::-1])
+        )
         # what stands stands as it was decided
         facts = {fact: facts.get(fact, decision) for fact, decision in now.items()}
 

@@ -31,7 +31,9 @@ class Evidence:
         self._first.append(first)
         self._second.append(second)
         count = len(self._first)
-        since_first, since_second = (np.cumsum(one[::-1])[::-1] for one in (np.array(self._first), np.array(self._second)))
+        since_first, since_second = (
+            np.cumsum(one[::-1])[::-1] for one in (np.array(self._first), np.array(self._second))
+        )
         start = np.arange(1, count + 1)
         with np.errstate(over="ignore", divide="ignore"):
             started = np.exp(self._log(since_first, since_second)) / (start * (start + 1))

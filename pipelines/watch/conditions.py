@@ -67,7 +67,9 @@ def of_drift(entries: Iterable[dict[str, Any]]) -> list[Event]:
             found.append(Event(at, name, CLOSED, open_now.pop(group)[0], shown))
         elif standing and row["sign"] < 0 and row["reached"] and row["window_start"] == standing[1]:
             found.append(Event(at, name, OVERTURNED, open_now.pop(group)[0], shown))
-    both = {(e.at, e.incident) for e in found if e.what == OPENED} & {(e.at, e.incident) for e in found if e.what == OVERTURNED}
+    both = {(e.at, e.incident) for e in found if e.what == OPENED} & {
+        (e.at, e.incident) for e in found if e.what == OVERTURNED
+    }
     # a distance that has changed and is reached all the same is the same incident
     return [event for event in found if (event.at, event.incident) not in both]
 
@@ -94,7 +96,9 @@ class Raters:
         if served is None:
             of = pc.greater_equal(self.rows["known_at"], since)
         else:
-            of = pc.and_(pc.greater_equal(self.rows["served_at"], served[0]), pc.less(self.rows["served_at"], served[1]))
+            of = pc.and_(
+                pc.greater_equal(self.rows["served_at"], served[0]), pc.less(self.rows["served_at"], served[1])
+            )
         return int(pc.count_distinct(self.rows.filter(pc.and_(known, of))["rater"].drop_null()).as_py())
 
 
@@ -102,7 +106,14 @@ def _order(row: dict[str, Any]) -> tuple[Any, ...]:
     """What is taken back comes before what is stated at the same time, and then in the opposite order of windows."""
     at = micros(row["window_start"])
     later = row.get("state") == "cleared"
-    return micros(row["known_at"]), row["sign"], row["sign"] * at, row["sign"] * later, row.get("incident", ""), row.get("feature", "")
+    return (
+        micros(row["known_at"]),
+        row["sign"],
+        row["sign"] * at,
+        row["sign"] * later,
+        row.get("incident", ""),
+        row.get("feature", ""),
+    )
 
 
 def _shown(row: dict[str, Any], *more: str) -> dict[str, Any]:

@@ -37,7 +37,10 @@ CONDITION = 'the name of an alert, "drift.feature.NAME", "new_examples >= 10000"
 def load_watched(directory: Path) -> list[Watched]:
     """What the model files of a folder have watched. Raises ConfigError as `load_models`, and unknown_metric, unknown_label."""
     definitions = load_models(directory)
-    return [watched_of(path, [one for one in definitions if one.model == read_toml(path)["model"]]) for path in model_files(directory)]
+    return [
+        watched_of(path, [one for one in definitions if one.model == read_toml(path)["model"]])
+        for path in model_files(directory)
+    ]
 
 
 def watched_of(path: Path, definitions: list[Definition]) -> Watched:
@@ -51,7 +54,9 @@ def watched_of(path: Path, definitions: list[Definition]) -> Watched:
     labels = [one.label for one in definitions if one.label]
     triggers = [_trigger(name, one, labels, named, problems) for name, one in _tables(top, "triggers", problems)]
     problems.close(ConfigError)
-    return Watched(definitions[0].model, tuple(definitions), tuple(rules.values()), drift, tuple(one for one in triggers if one))
+    return Watched(
+        definitions[0].model, tuple(definitions), tuple(rules.values()), drift, tuple(one for one in triggers if one)
+    )
 
 
 def _tables(top: Keys, key: str, problems: Problems) -> list[tuple[str, dict[str, Any]]]:
@@ -83,7 +88,9 @@ def _alert(name: str, body: dict[str, Any], definitions: list[Definition], probl
         return None
     method = keys.choice("change", CHANGES, None) if detector == "change" else ""
     if detector == "drop" and metric.interval is None:
-        keys.bad_value("drop", body["drop"], f"a metric with an interval, by which a drop is tested; {metric.name} has none")
+        keys.bad_value(
+            "drop", body["drop"], f"a metric with an interval, by which a drop is tested; {metric.name} has none"
+        )
     if detector == "change" and method == "adwin" and metric.bounds != (0.0, 1.0):
         keys.bad_value("change", method, f'a metric from 0 to 1, or "page_hinkley"; {metric.name} has other bounds')
     limit = keys.number("threshold" if detector == "change" else detector, -1e12, 1e12)
@@ -141,9 +148,17 @@ def _source(keys: Keys, definition: Definition, service: Definition, every: time
     try:
         target(definition, [service], Windows(every, every), fields)
     except InputError as error:
-        wrong, found = ("by", cut_name(fields)) if error.code == "cut_not_declared" else ("every", keys.body.get("every"))
-        expected = ", ".join(cut_name(cut) for cut in definition.cuts) if wrong == "by" else f"a multiple of {either(definition.grains)}"
-        keys.bad_value(wrong, found, f"{'one of the cuts ' if wrong == 'by' else ''}{expected}, as [statistics] declares")
+        wrong, found = (
+            ("by", cut_name(fields)) if error.code == "cut_not_declared" else ("every", keys.body.get("every"))
+        )
+        expected = (
+            ", ".join(cut_name(cut) for cut in definition.cuts)
+            if wrong == "by"
+            else f"a multiple of {either(definition.grains)}"
+        )
+        keys.bad_value(
+            wrong, found, f"{'one of the cuts ' if wrong == 'by' else ''}{expected}, as [statistics] declares"
+        )
 
 
 def _every(keys: Keys) -> timedelta:
@@ -169,7 +184,11 @@ def _of(keys: Keys, default: tuple[int, int]) -> tuple[int, int]:
 def _clear_at(keys: Keys, detector: str, limit: float | None) -> float | None:
     clear = keys.number("clear_at", -1e12, 1e12) if detector in ("below", "above") else None
     if clear is not None and limit is not None and (clear < limit if detector == "below" else clear > limit):
-        keys.bad_value("clear_at", clear, f"a number {'at or above' if detector == 'below' else 'at or below'} {limit:g}, which raises it")
+        keys.bad_value(
+            "clear_at",
+            clear,
+            f"a number {'at or above' if detector == 'below' else 'at or below'} {limit:g}, which raises it",
+        )
     return clear
 
 
@@ -183,19 +202,31 @@ def _drift(body: dict[str, Any], service: Definition, problems: Problems) -> Dri
     every, by = _every(keys), tuple(keys.strings("by", ["version"]))
     _source(keys, service, service, every, by)
     if not service.histograms and not problems.found:
-        problems.missing("drift.features", "a table [drift.features.NAME], or [drift.scores.NAME], with edges or values")
+        problems.missing(
+            "drift.features", "a table [drift.features.NAME], or [drift.scores.NAME], with edges or values"
+        )
     least = keys.number("least", 0.0, 1e3)
     return DriftRule(
-        every, by, keys.count("support", 200), keys.count("baseline", 7), _alpha(keys, 0.001), 0.1 if least is None else least
+        every,
+        by,
+        keys.count("support", 200),
+        keys.count("baseline", 7),
+        _alpha(keys, 0.001),
+        0.1 if least is None else least,
     )
 
 
-def _trigger(name: str, body: dict[str, Any], labels: list[str], named: list[str], problems: Problems) -> TriggerRule | None:
+def _trigger(
+    name: str, body: dict[str, Any], labels: list[str], named: list[str], problems: Problems
+) -> TriggerRule | None:
     where = f"triggers.{name}"
     keys = Keys(body, f"{where}.", _TRIGGER, problems)
     label = body.get("label", labels[0] if len(labels) == 1 else None)
     if label not in labels:
-        problems.add("unknown_label", f"{where}.label: expected one of {either(labels)}, found {label!r}{nearest(str(label), labels)}")
+        problems.add(
+            "unknown_label",
+            f"{where}.label: expected one of {either(labels)}, found {label!r}{nearest(str(label), labels)}",
+        )
     when = body.get("when")
     if not isinstance(when, dict) or len(when) != 1 or next(iter(when)) not in ("all", "any"):
         problems.bad_value(f"{where}.when", when, "{all = [conditions]} or {any = [conditions]}")
@@ -205,7 +236,11 @@ def _trigger(name: str, body: dict[str, Any], labels: list[str], named: list[str
     conditions = [_condition(inner, combined, one, named) for one in inner.strings(combined, [])]
     if not said:
         inner.bad_value(combined, said, f"at least one condition: {CONDITION}")
-    cooldown = keys.read("cooldown", duration, timedelta(0), 'a duration such as "7 days"') if "cooldown" in body else timedelta(0)
+    cooldown = (
+        keys.read("cooldown", duration, timedelta(0), 'a duration such as "7 days"')
+        if "cooldown" in body
+        else timedelta(0)
+    )
     return TriggerRule(
         name,
         str(label),

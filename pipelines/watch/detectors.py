@@ -41,7 +41,12 @@ class Detector(Protocol):
 
 def detector(rule: AlertRule) -> Detector:
     """A new one, as the rule says."""
-    made: dict[str, Callable[[AlertRule], Detector]] = {"below": Threshold, "above": Threshold, "drop": Drop, "change": Change}
+    made: dict[str, Callable[[AlertRule], Detector]] = {
+        "below": Threshold,
+        "above": Threshold,
+        "drop": Drop,
+        "change": Change,
+    }
     return made[rule.detector](rule)
 
 
@@ -114,7 +119,12 @@ class Drop:
 
     def evidence(self) -> dict[str, Any]:
         bound = self._bound if self._rule.falls or not self._baseline else self._worst()
-        said = {"baseline_windows": len(self._baseline), "bound": bound, "alpha": self._rule.alpha, "margin": self._rule.limit}
+        said = {
+            "baseline_windows": len(self._baseline),
+            "bound": bound,
+            "alpha": self._rule.alpha,
+            "margin": self._rule.limit,
+        }
         return said | {"evidence": self._evidence.value if self._evidence else None}
 
     def _start(self) -> None:
@@ -124,7 +134,9 @@ class Drop:
             self._bound = least_share(sum(self._good(one) for one in first), trials, alpha) - self._rule.limit
             self._evidence = Proportion(self._bound) if 0 < self._bound < 1 else None
         else:
-            values, variances = (np.array(one) for one in zip(*((self._better(s.value), _variance(s)) for s in first), strict=True))
+            values, variances = (
+                np.array(one) for one in zip(*((self._better(s.value), _variance(s)) for s in first), strict=True)
+            )
             self._bound = least_mean(values, variances, alpha) - self._rule.limit
             self._evidence = Mean(self._bound, float(np.sqrt(np.mean(variances))))
 
@@ -157,7 +169,9 @@ class Change:
             self._river = drift.ADWIN(delta=rule.alpha, clock=1, grace_period=GRACE, min_window_length=1)
         else:
             direction = "down" if rule.falls else "up"
-            self._river = drift.PageHinkley(min_instances=GRACE, delta=0.0, threshold=rule.limit, alpha=1.0, mode=direction)
+            self._river = drift.PageHinkley(
+                min_instances=GRACE, delta=0.0, threshold=rule.limit, alpha=1.0, mode=direction
+            )
 
     def update(self, seen: Seen) -> str:
         self._mean = self._river.estimation if self._rule.method == "adwin" else 0.0

@@ -44,7 +44,9 @@ def drift(rows: pa.Table, *, rule: DriftRule, definition: Definition, frontier: 
     """
     found = steps(rows, every=rule.every, settles=LATENESS, frontier=frontier, by_version="version" in rule.by)
     entries = [
-        _row(rule, definition, group) | {"feature": name, "known_at": moment(at), "sign": sign} | _window(rule, distance)
+        _row(rule, definition, group)
+        | {"feature": name, "known_at": moment(at), "sign": sign}
+        | _window(rule, distance)
         for group, of_group in found.items()
         for name, scale in definition.histograms
         for at, sign, distance in distances(of_group, rule, name, scale)
@@ -83,7 +85,9 @@ def distances(of_group: list[Step], rule: DriftRule, name: str, scale: Scale) ->
 def counts_of(amounts: Amounts, statistic: str, scale: Scale) -> Counts:
     """Counts by bucket: of numbers in their order, then what is missing, then what is none of the declared."""
     held = [str(index) for index in range(len(scale) + 1)] if not isinstance(scale[0], str) else list(scale)
-    counts = {bucket: amount for (basis, name, bucket), amount in amounts.items() if (basis, name) == ("exposed", statistic)}
+    counts = {
+        bucket: amount for (basis, name, bucket), amount in amounts.items() if (basis, name) == ("exposed", statistic)
+    }
     return np.array([float(counts.get(str(bucket), 0)) for bucket in (*held, MISSING, OTHER)])
 
 

@@ -33,7 +33,9 @@ def needs(rule: AlertRule, asked: Target) -> set[str]:
     measure = found[1] if found else ""
     plain = {need.format(each=measure) for need in needs}
     bases = ("exposed.", "answered.", "silent.")
-    return {"n", "items", "errors"} | {next((one.removeprefix(b) for b in bases if one.startswith(b)), one) for one in plain}
+    return {"n", "items", "errors"} | {
+        next((one.removeprefix(b) for b in bases if one.startswith(b)), one) for one in plain
+    }
 
 
 def statistics(lake: Lake, asked: Target, names: set[str], at: datetime) -> pa.Table:
@@ -77,3 +79,9 @@ def raters(lake: Lake, model: str, label: str) -> conditions.Raters:
         "served_at": pc.struct_field(context, "served_at").cast(pa.int64()),
     }
     return conditions.Raters(pa.table(columns).filter(pc.equal(pc.struct_field(context, "model"), model)))
+
+
+def first_known(lake: Lake, model: str) -> datetime | None:
+    """The first time at which anything was known of a model."""
+    at = pc.min(lake.read(STATISTICS, ["known_at"], pc.field("model") == model)["known_at"]).as_py()
+    return None if at is None else moment(micros(at))

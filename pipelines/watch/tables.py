@@ -18,7 +18,12 @@ _WINDOW = (
 )
 _POLICY = Column("policy", STRING, "Hash of the rule and of the definition that it looks at.", skipping=True)
 _SIGN = Column("sign", INT, "+1 states it, -1 takes it back.")
-_KNOWN_AT = Column("known_at", TIMESTAMP, "The whole minute as of which it was decided: it rests on what was known before.", skipping=True)
+_KNOWN_AT = Column(
+    "known_at",
+    TIMESTAMP,
+    "The whole minute as of which it was decided: it rests on what was known before.",
+    skipping=True,
+)
 _LABEL = Column("label", STRING, 'The label, or "" for the service itself.', skipping=True)
 
 ALERTS = Table(
@@ -56,7 +61,9 @@ DRIFT = Table(
         *_WINDOW,
         Column("measure", STRING, "psi, js (Jensen-Shannon, nats) or ks (Kolmogorov-Smirnov).", skipping=True),
         Column("value", DOUBLE, "Distance of the window's histogram from the baseline's."),
-        Column("reference", DOUBLE, "What a window without drift exceeds with probability alpha at most (asymptotically)."),
+        Column(
+            "reference", DOUBLE, "What a window without drift exceeds with probability alpha at most (asymptotically)."
+        ),
         Column("reached", BOOL, "Whether the value is at least the reference, and the declared least distance."),
         Column("support", LONG, "Requests in the window's histogram."),
         Column("baseline", STRING, "The baseline: a release, or the first windows; a JSON object with its count."),
@@ -64,7 +71,19 @@ DRIFT = Table(
         _KNOWN_AT,
         RECORDED_AT,
     ),
-    key=("tenant", "model", "feature", "policy", "cut", "segment", "version", "window_start", "measure", "value", "known_at"),
+    key=(
+        "tenant",
+        "model",
+        "feature",
+        "policy",
+        "cut",
+        "segment",
+        "version",
+        "window_start",
+        "measure",
+        "value",
+        "known_at",
+    ),
 )
 
 TRIGGERS = Table(
@@ -74,7 +93,11 @@ TRIGGERS = Table(
         *_MODEL,
         _LABEL,
         Column("trigger", STRING, "The trigger, as the model file names it.", skipping=True),
-        Column("trigger_id", STRING, 'Digest of policy, model, trigger and incident; "" for what is about the trigger as such.'),
+        Column(
+            "trigger_id",
+            STRING,
+            'Digest of policy, model, trigger and incident; "" for what is about the trigger as such.',
+        ),
         Column(
             "state",
             STRING,
@@ -83,7 +106,11 @@ TRIGGERS = Table(
         ),
         Column("policy", STRING, "Hash of the trigger and of all that its conditions name.", skipping=True),
         Column("incident", STRING, 'What it is about: one trigger per incident; "" as trigger_id.'),
-        Column("evidence", STRING, "A JSON object: metrics, cells, values, intervals, table versions; or who decided, and why."),
+        Column(
+            "evidence",
+            STRING,
+            "A JSON object: metrics, cells, values, intervals, table versions; or who decided, and why.",
+        ),
         _KNOWN_AT,
         RECORDED_AT,
     ),

@@ -59,7 +59,9 @@ def triggers(
     What was decided stands: an incident that is overturned later gives an entry `overturned`, no other past.
     """
     before = [row for row in steps if row["state"] in (FIRED, AWAITING, FORCED)]
-    past = sorted(micros(row["known_at"]) for row in before if row["state"] == FORCED or micros(row["known_at"]) <= start)
+    past = sorted(
+        micros(row["known_at"]) for row in before if row["state"] == FORCED or micros(row["known_at"]) <= start
+    )
     used = {row["incident"] for row in before if micros(row["known_at"]) <= start}
     earlier = [at for at in past if at <= start]
     course = _Course(max([start, *earlier]), max(earlier, default=None), [*past], used)
@@ -107,7 +109,11 @@ def _taken_back(course: _Course, rule: TriggerRule, overturned: str | None, at: 
 
 
 def _paused(steps: Sequence[Mapping[str, Any]], at: int) -> bool:
-    said = [(micros(row["known_at"]), row["recorded_at"], row["state"]) for row in steps if row["state"] in (PAUSED, RESUMED)]
+    said = [
+        (micros(row["known_at"]), row["recorded_at"], row["state"])
+        for row in steps
+        if row["state"] in (PAUSED, RESUMED)
+    ]
     said = [one for one in said if one[0] < at]
     return bool(said) and max(said)[2] == PAUSED
 
@@ -131,7 +137,9 @@ def _met(condition: Condition, course: _Course, examples: Growing, at: int) -> s
     return {"new_examples"} if examples.before(at) - examples.before(course.base) >= condition.count else set()
 
 
-def _evidence(course: _Course, met: Mapping[str, set[str]], examples: Growing, raters: Raters | None, at: int) -> dict[str, Any]:
+def _evidence(
+    course: _Course, met: Mapping[str, set[str]], examples: Growing, raters: Raters | None, at: int
+) -> dict[str, Any]:
     """What it would fire on: incidents with their windows, in the order in which they opened, counts, and how many judged."""
     on = [course.open[name][incident] for name in met if name in course.open for incident in met[name]]
     on.sort(key=lambda event: (event.at, event.incident))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -19,14 +19,15 @@ from pipelines.gold.tables import STATISTICS
 from pipelines.lake import Lake, Mark
 from pipelines.watch import conditions, sources
 from pipelines.watch import drift as drifting
-from pipelines.watch.alerts import alerts
+from pipelines.watch.alerts import alerts, readings, settles
 from pipelines.watch.alerts import sought as sought_by_alert
 from pipelines.watch.conditions import OVERTURNED
 from pipelines.watch.declared import policies
-from pipelines.watch.rules import TriggerRule, Watched
+from pipelines.watch.detectors import Seen
+from pipelines.watch.rules import AlertRule, TriggerRule, Watched
 from pipelines.watch.tables import ALERTS, DRIFT, TRIGGERS
 from pipelines.watch.triggers import AWAITING, DECLARED, FIRED, HOUR, Firing, trigger_id, triggers
-from pipelines.watch.windows import LATENESS, micros, moment
+from pipelines.watch.windows import LATENESS, Group, micros, moment
 
 TENANT = "default"
 _ALERT = ("tenant", "model", "rule", "policy", "cut", "segment", "version", "incident", "window_start", "known_at")
@@ -62,7 +63,11 @@ class Watch:
 
     def __call__(self) -> int:
         """Rows written."""
-        at = sources.frontier(self.lake) if any(one.alerts or one.drift or one.triggers for one in self.watched) else None
+        at = (
+            sources.frontier(self.lake)
+            if any(one.alerts or one.drift or one.triggers for one in self.watched)
+            else None
+        )
         written = 0
         for one in self.watched if at is not None else ():
             assert at is not None
@@ -102,7 +107,11 @@ def compute(lake: Lake, watched: Watched, at: datetime) -> Found:
         definition = known.get(watched.definition(rule.label).hash)
         if definition is not None:
             asked = sought_by_alert(rule, definition, services)
-            found.append(alerts(sources.statistics(lake, asked, sources.needs(rule, asked), at), rule=rule, asked=asked, frontier=at))
+            found.append(
+                alerts(
+                    sources.statistics(lake, asked, sources.needs(rule, asked), at), rule=rule, asked=asked, frontier=at
+                )
+            )
     distances, service = DRIFT.computed.empty_table(), known.get(watched.definition("").hash)
     if watched.drift and service is not None:
         asked = drifting.sought(watched.drift, service)
@@ -111,13 +120,25 @@ def compute(lake: Lake, watched: Watched, at: datetime) -> Found:
     return Found(pa.concat_tables(found), distances)
 
 
+def shown(lake: Lake, watched: Watched, rule: AlertRule, at: datetime) -> dict[Group, dict[datetime, Seen]]:
+    """The metric that a rule looks at, over its mature windows, by group."""
+    seen = as_if(watched, lake)
+    services = [one for one in DefinitionBook(lake).definitions() if one.model == watched.model and one.policy is None]
+    asked = sought_by_alert(rule, seen.definition(rule.label), services)
+    return readings(
+        sources.statistics(lake, asked, sources.needs(rule, asked), at), rule=rule, asked=asked, frontier=at
+    )
+
+
 def firings(
     lake: Lake, watched: Watched, rule: TriggerRule, ledgers: Ledgers, *, start: datetime, at: datetime
 ) -> list[Firing]:
     """When a trigger fires after `start`, up to a frontier, given what the ledgers hold."""
     known = policies(watched)
     of = {one.name for one in rule.conditions if one.name}
-    alerted = conditions.of_alerts(row for row in ledgers.alerts if row["rule"] in of and row["policy"] == known[row["rule"]])
+    alerted = conditions.of_alerts(
+        row for row in ledgers.alerts if row["rule"] in of and row["policy"] == known[row["rule"]]
+    )
     drifted = conditions.of_drift(
         row for row in ledgers.drift if (name := f"drift.{row['feature']}") in of and row["policy"] == known[name]
     )
@@ -133,13 +154,15 @@ def firings(
     )
 
 
-def _steps(
-    lake: Lake, watched: Watched, rule: TriggerRule, ledgers: Ledgers, at: datetime
-) -> list[Row]:
+def _steps(lake: Lake, watched: Watched, rule: TriggerRule, ledgers: Ledgers, at: datetime) -> list[Row]:
     """The rows of gold.triggers that are missing about one trigger. One that is new, or has changed, is watched from now on."""
     policy = rule.policy(dict(policies(watched)))
     steps = [row for row in ledgers.triggers if row["trigger"] == rule.name]
-    declared = max((row for row in steps if row["state"] == DECLARED), key=lambda row: (row["known_at"], row["recorded_at"]), default=None)
+    declared = max(
+        (row for row in steps if row["state"] == DECLARED),
+        key=lambda row: (row["known_at"], row["recorded_at"]),
+        default=None,
+    )
     if declared is None or declared["policy"] != policy:
         return [step(watched, rule, DECLARED, at, evidence={})]
     fired = firings(lake, watched, rule, ledgers, start=declared["known_at"], at=at)
@@ -161,12 +184,23 @@ def _steps(
 
 
 def step(
-    watched: Watched, rule: TriggerRule, state: str, at: datetime, *, about: tuple[str, str] = ("", ""), evidence: Mapping[str, Any]
+    watched: Watched,
+    rule: TriggerRule,
+    state: str,
+    at: datetime,
+    *,
+    about: tuple[str, str] = ("", ""),
+    evidence: Mapping[str, Any],
 ) -> Row:
     """A row of gold.triggers; `about`: trigger_id and incident."""
     return {
         **{"tenant": TENANT, "model": watched.model, "label": rule.label, "trigger": rule.name, "state": state},
-        **{"trigger_id": about[0], "incident": about[1], "policy": rule.policy(dict(policies(watched))), "known_at": at},
+        **{
+            "trigger_id": about[0],
+            "incident": about[1],
+            "policy": rule.policy(dict(policies(watched))),
+            "known_at": at,
+        },
         "evidence": msgspec.json.encode(evidence).decode(),
     }
 
@@ -177,7 +211,11 @@ def difference(table: Table, made: Sequence[Row], there: Sequence[Row], key: Seq
     example: dict[tuple[Any, ...], Row] = {}
     for rows, weight in ((there, -1), (made, 1)):
         for row in rows:
-            about = (*(row[name] for name in key), row.get("state") == "cleared", *(row[name] for name in _VALUES if "measure" in row))
+            about = (
+                *(row[name] for name in key),
+                row.get("state") == "cleared",
+                *(row[name] for name in _VALUES if "measure" in row),
+            )
             net[about] += weight * row["sign"]
             example[about] = row
     found = []
@@ -193,10 +231,16 @@ def difference(table: Table, made: Sequence[Row], there: Sequence[Row], key: Seq
 def _there(lake: Lake, table: Table, made: pa.Table, watched: Watched, named: str) -> list[Row]:
     """The rows that a ledger holds under the policies that were computed; those of others stand as they are."""
     known = policies(watched)
-    names = {rule.name for rule in watched.alerts} if named == "rule" else {name for name, _ in watched.definition("").histograms}
+    names = (
+        {rule.name for rule in watched.alerts}
+        if named == "rule"
+        else {name for name, _ in watched.definition("").histograms}
+    )
     under = {known[name if named == "rule" else f"drift.{name}"] for name in names if named == "rule" or watched.drift}
     wanted = pa.array(sorted({*under, *pc.unique(made["policy"]).to_pylist()}), pa.string())
-    return list(lake.read(table, None, (pc.field("model") == watched.model) & pc.field("policy").isin(wanted)).to_pylist())
+    return list(
+        lake.read(table, None, (pc.field("model") == watched.model) & pc.field("policy").isin(wanted)).to_pylist()
+    )
 
 
 def _append(lake: Lake, table: Table, rows: Sequence[Row]) -> int:
@@ -210,9 +254,7 @@ def _due(watched: Watched, at: datetime) -> tuple[int, ...]:
     """What changes when a window has become mature, or triggers look at the clock."""
     found = []
     for rule in watched.alerts:
-        policy = watched.definition(rule.label).policy
-        settles = timedelta(seconds=policy.window) if policy else LATENESS
-        found.append((at - settles - ORIGIN) // rule.every)
+        found.append((at - settles(watched.definition(rule.label)) - ORIGIN) // rule.every)
     if watched.drift:
         found.append((at - LATENESS - ORIGIN) // watched.drift.every)
     return (*found, *([micros(at) // HOUR] if watched.triggers else []))
@@ -223,4 +265,7 @@ def as_if(watched: Watched, lake: Lake) -> Watched:
     book = DefinitionBook(lake).definitions()
     newest = {one.label: one for one in book if one.model == watched.model}
     hashes = {one.hash for one in book}
-    return replace(watched, definitions=tuple(one if one.hash in hashes else newest.get(one.label, one) for one in watched.definitions))
+    return replace(
+        watched,
+        definitions=tuple(one if one.hash in hashes else newest.get(one.label, one) for one in watched.definitions),
+    )
