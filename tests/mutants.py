@@ -383,7 +383,7 @@ MUTANTS = (
     ),
     Mutant(
         "alerts that stand already are forgotten",
-        "watch/watch.py",
+        "watch/ledgers.py",
         "for rows, weight in ((there, -1), (made, 1)):",
         "for rows, weight in ((there, 0), (made, 1)):",
         "tests/test_watch.py::test_watching_again_posts_nothing",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
-from scipy.special import betaln
+from scipy.special import betainc, betaln, log_ndtr
 
 Floats = Any
 """A numpy array of doubles."""
@@ -59,7 +59,7 @@ class Proportion(Evidence):
 
     def _log(self, first: Floats, second: Floats) -> Floats:
         a, b, q = first + 1, second + 1, self._least
-        return betaln(a, b) + stats.beta.logcdf(q, a, b) - np.log(q) - first * np.log(q) - second * np.log1p(-q)
+        return betaln(a, b) + np.log(betainc(a, b, q)) - np.log(q) - first * np.log(q) - second * np.log1p(-q)
 
 
 class Mean(Evidence):
@@ -79,7 +79,7 @@ class Mean(Evidence):
     def _log(self, first: Floats, second: Floats) -> Floats:
         spread = 1 + self._scale**2 * second
         at = self._scale * first / np.sqrt(spread)
-        return np.log(2) - np.log(spread) / 2 + at**2 / 2 + stats.norm.logcdf(at)
+        return np.log(2) - np.log(spread) / 2 + at**2 / 2 + log_ndtr(at)
 
 
 def least_share(hits: int, trials: int, alpha: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,9 +13,10 @@ import pyarrow.compute as pc
 
 from pipelines.contract import Table
 from pipelines.definitions import DefinitionBook
+from pipelines.extras import extra
 from pipelines.gold.metrics.plan import ORIGIN
 from pipelines.gold.tables import STATISTICS
-from pipelines.lake import Lake, Mark
+from pipelines.lake import Lake
 from pipelines.watch import conditions, sources
 from pipelines.watch import drift as drifting
 from pipelines.watch.alerts import alerts, readings, settles
@@ -24,15 +24,13 @@ from pipelines.watch.alerts import sought as sought_by_alert
 from pipelines.watch.conditions import OVERTURNED
 from pipelines.watch.declared import policies
 from pipelines.watch.detectors import Seen
+from pipelines.watch.ledgers import OF_ALERTS, OF_DRIFT, append, difference
 from pipelines.watch.rules import AlertRule, TriggerRule, Watched
 from pipelines.watch.tables import ALERTS, DRIFT, TRIGGERS
 from pipelines.watch.triggers import AWAITING, DECLARED, FIRED, HOUR, Firing, trigger_id, triggers
 from pipelines.watch.windows import LATENESS, Group, micros, moment
 
 TENANT = "default"
-_ALERT = ("tenant", "model", "rule", "policy", "cut", "segment", "version", "incident", "window_start", "known_at")
-_DISTANCE = ("tenant", "model", "feature", "policy", "cut", "segment", "version", "window_start", "measure", "known_at")
-_VALUES = ("value", "reference", "support", "baseline")
 Row = dict[str, Any]
 
 
@@ -61,6 +59,11 @@ class Watch:
     watched: Sequence[Watched] = ()
     _looked: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raises MachineError `extra_missing` where a rule needs what is not installed: before anything starts."""
+        if any(rule.detector == "change" for one in self.watched for rule in one.alerts):
+            extra("river.drift")
+
     def __call__(self) -> int:
         """Rows written."""
         at = (
@@ -82,14 +85,17 @@ def post(lake: Lake, watched: Watched, at: datetime) -> int:
     """Bring the ledgers of one model to what its rules come to as of a frontier. Run twice it posts nothing the second time."""
     found = compute(lake, watched, at)
     written = 0
-    for table, made, named, key in ((ALERTS, found.alerts, "rule", _ALERT), (DRIFT, found.drift, "feature", _DISTANCE)):
+    for table, made, named, key in (
+        (ALERTS, found.alerts, "rule", OF_ALERTS),
+        (DRIFT, found.drift, "feature", OF_DRIFT),
+    ):
         there = _there(lake, table, made, watched, named)
-        written += _append(lake, table, difference(table, made.to_pylist(), there, key))
+        written += append(lake, table, difference(table, made.to_pylist(), there, key))
     if watched.triggers:
         entries, distances, held = (rows_of(lake, table, watched.model) for table in (ALERTS, DRIFT, TRIGGERS))
         ledgers = Ledgers(entries, distances, held)
         steps = [row for rule in watched.triggers for row in _steps(lake, watched, rule, ledgers, at)]
-        written += _append(lake, TRIGGERS, steps)
+        written += append(lake, TRIGGERS, steps)
     return written
 
 
@@ -205,29 +211,6 @@ def step(
     }
 
 
-def difference(table: Table, made: Sequence[Row], there: Sequence[Row], key: Sequence[str]) -> list[Row]:
-    """Signed rows that bring what is there to what was made; nothing is netted across known_at."""
-    net: Counter[tuple[Any, ...]] = Counter()
-    example: dict[tuple[Any, ...], Row] = {}
-    for rows, weight in ((there, -1), (made, 1)):
-        for row in rows:
-            about = (
-                *(row[name] for name in key),
-                row.get("state") == "cleared",
-                *(row[name] for name in _VALUES if "measure" in row),
-            )
-            net[about] += weight * row["sign"]
-            example[about] = row
-    found = []
-    for about, count in net.items():
-        row = {name: example[about][name] for name in table.computed.names}
-        row["sign"] = 1 if count > 0 else -1
-        if row.get("state") not in (None, "cleared"):
-            row["state"] = "raised" if count > 0 else "overturned"
-        found += [row] * abs(count)
-    return found
-
-
 def _there(lake: Lake, table: Table, made: pa.Table, watched: Watched, named: str) -> list[Row]:
     """The rows that a ledger holds under the policies that were computed; those of others stand as they are."""
     known = policies(watched)
@@ -241,13 +224,6 @@ def _there(lake: Lake, table: Table, made: pa.Table, watched: Watched, named: st
     return list(
         lake.read(table, None, (pc.field("model") == watched.model) & pc.field("policy").isin(wanted)).to_pylist()
     )
-
-
-def _append(lake: Lake, table: Table, rows: Sequence[Row]) -> int:
-    """One commit, under a mark of its own: what follows from the ledgers is missing or it is not."""
-    made = pa.Table.from_pylist(list(rows), schema=table.computed)
-    version = int(lake.open(table).version())
-    return lake.append(table, made, Mark(f"watch:{table.name}", version + 1), {"job": "watch", "query": "watch"})
 
 
 def _due(watched: Watched, at: datetime) -> tuple[int, ...]:
