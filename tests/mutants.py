@@ -396,10 +396,10 @@ MUTANTS = (
         "tests/test_triggers.py::test_it_fires_once_for_one_incident_and_again_for_another",
     ),
     Mutant(
-        "a test without its error",
-        "watch/detectors.py",
-        "self._evidence.value < 2 / self._rule.alpha",
-        "self._evidence.value < 1.05",
-        "tests/test_detectors.py::test_stable_periods_looked_at_after_every_window_are_alarmed_no_more_often_than_stated",
+        "evidence that adds up to more than its error",
+        "watch/anytime.py",
+        "/ (start * (start + 1))",
+        "/ start",
+        "tests/test_detectors.py::test_the_evidence_is_at_most_one_in_the_mean_at_the_bound",
     ),
 )

@@ -109,7 +109,8 @@ def draw(
 
 
 def _panel(ax: Axes, rule: AlertRule, windows: Mapping[datetime, Seen], found: Sequence[Incident]) -> None:
-    at = [start + rule.every / 2 for start in windows]
+    # matplotlib takes times, and its types do not say so
+    at: list[Any] = [start + rule.every / 2 for start in windows]
     seen = list(windows.values())
     ax.plot(at, [one.value for one in seen], color=PALETTE[0], lw=1.8, marker="o", ms=3)
     low, high = (
@@ -118,8 +119,9 @@ def _panel(ax: Axes, rule: AlertRule, windows: Mapping[datetime, Seen], found: S
     ax.fill_between(at, low, high, color=PALETTE[0], alpha=0.14, linewidth=0)
     for one in found:
         if one.state != OVERTURNED:
-            last = max(windows) + rule.every if one.ended_at is None else min(one.ended_at, max(windows) + rule.every)
-            ax.axvspan(one.window_start, max(last, one.window_start + rule.every), color=PALETTE[5], alpha=0.15, lw=0)
+            last: Any = max(windows) + rule.every if one.ended_at is None else min(one.ended_at, max(windows) + rule.every)
+            start: Any = one.window_start
+            ax.axvspan(start, max(last, start + rule.every), color=PALETTE[5], alpha=0.15, lw=0)
     if rule.detector in ("below", "above"):
         ax.axhline(rule.limit, color=MUTED, lw=1.2, ls=":")
     ax.grid(axis="y", color=GRID, lw=0.8)
