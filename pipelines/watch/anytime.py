@@ -8,6 +8,7 @@ the logarithm of the square of the time (compare Shin, Ramdas, Rinaldo 2023, New
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,53 +17,51 @@ from scipy.special import betainc, betaln, log_ndtr
 
 Floats = Any
 """A numpy array of doubles."""
+STARTS = 500
+"""Starts that are kept, the newest: what bounds the work of a window. Leaving some out only lowers the evidence."""
 
 
-class Evidence:
-    """Evidence, window by window, that a quality is below a bound; `value` is the e-process."""
+class Mixture:
+    """E-processes that start at each window, added up by their weights; `log` is the logarithm of one, of its two sums so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Callable[[Floats, Floats], Floats]) -> None:
         self.value = 1.0
-        self._first: list[float] = []
-        self._second: list[float] = []
+        self._log, self._added = log, list[tuple[float, float]]()
 
-    def _add(self, first: float, second: float) -> None:
-        """The mixture after one more window; what starts with a later one is still 1."""
-        self._first.append(first)
-        self._second.append(second)
-        count = len(self._first)
-        since_first, since_second = (
-            np.cumsum(one[::-1])[::-1] for one in (np.array(self._first), np.array(self._second))
-        )
-        start = np.arange(1, count + 1)
+    def add(self, first: float, second: float) -> None:
+        """One more window; what starts with a later one is still 1."""
+        self._added.append((first, second))
+        count, newest = len(self._added), np.array(self._added[-STARTS:])
+        since = np.cumsum(newest[::-1], axis=0)[::-1]
+        start = np.arange(count - len(newest) + 1, count + 1)
         with np.errstate(over="ignore", divide="ignore"):
-            started = np.exp(self._log(since_first, since_second)) / (start * (start + 1))
+            started = np.exp(self._log(since[:, 0], since[:, 1])) / (start * (start + 1))
         self.value = float(started.sum() + 1 / (count + 1))
 
-    def _log(self, first: Floats, second: Floats) -> Floats:
-        """The logarithm of the e-process of sums."""
-        raise NotImplementedError
 
-
-class Proportion(Evidence):
+class Proportion:
     """Of hits among trials, against "each is a hit with probability `least` or more, whatever came before".
 
     Likelihood ratio of a uniform prior on [0, least] to `least` (Robbins 1970, Annals of Mathematical Statistics 41). Exact.
     """
 
     def __init__(self, least: float) -> None:
-        super().__init__()
-        self._least = least
+        self._least, self._mixture = least, Mixture(self._log)
+
+    @property
+    def value(self) -> float:
+        """The evidence so far."""
+        return self._mixture.value
 
     def add(self, hits: int, trials: int) -> None:
-        self._add(hits, trials - hits)
+        self._mixture.add(hits, trials - hits)
 
-    def _log(self, first: Floats, second: Floats) -> Floats:
-        a, b, q = first + 1, second + 1, self._least
-        return betaln(a, b) + np.log(betainc(a, b, q)) - np.log(q) - first * np.log(q) - second * np.log1p(-q)
+    def _log(self, hits: Floats, misses: Floats) -> Floats:
+        a, b, q = hits + 1, misses + 1, self._least
+        return betaln(a, b) + np.log(betainc(a, b, q)) - np.log(q) - hits * np.log(q) - misses * np.log1p(-q)
 
 
-class Mean(Evidence):
+class Mean:
     """Of estimates with their variances, against "each has expectation `least` or more".
 
     Likelihood ratio of a half-normal prior on the drop, of the width `scale`. As good as the normal approximation of an estimate is
@@ -70,15 +69,19 @@ class Mean(Evidence):
     """
 
     def __init__(self, least: float, scale: float) -> None:
-        super().__init__()
-        self._least, self._scale = least, scale
+        self._least, self._scale, self._mixture = least, scale, Mixture(self._log)
+
+    @property
+    def value(self) -> float:
+        """The evidence so far."""
+        return self._mixture.value
 
     def add(self, value: float, variance: float) -> None:
-        self._add((self._least - value) / variance, 1 / variance)
+        self._mixture.add((self._least - value) / variance, 1 / variance)
 
-    def _log(self, first: Floats, second: Floats) -> Floats:
-        spread = 1 + self._scale**2 * second
-        at = self._scale * first / np.sqrt(spread)
+    def _log(self, score: Floats, information: Floats) -> Floats:
+        spread = 1 + self._scale**2 * information
+        at = self._scale * score / np.sqrt(spread)
         return np.log(2) - np.log(spread) / 2 + at**2 / 2 + log_ndtr(at)
 
 
