@@ -27,6 +27,7 @@ every = "1 hour"
 below = 0.9
 support = 2
 [triggers.retrain]
+label = "late"
 when = {any = ["wrong", "new_examples >= 3"]}
 """
 RECORDS = generator.history(7, 240)
