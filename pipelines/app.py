@@ -20,7 +20,7 @@ from pipelines.definitions import DefinitionBook, backfilled, declare
 from pipelines.errors import StateError, disk_full
 from pipelines.groups import Group, select
 from pipelines.job import run_batch
-from pipelines.jobs import NAMES, RECONCILE, TABLES
+from pipelines.jobs import NAMES, RECONCILE, TABLES, WATCH
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.maintain import maintain
@@ -34,6 +34,8 @@ from pipelines.paths import (
 )
 from pipelines.settings import Settings
 from pipelines.silver.rules import RowRules
+from pipelines.watch.rules import Watched
+from pipelines.watch.watch import Watch
 
 _POLL = 0.2
 
@@ -42,7 +44,8 @@ class Application:
     """All jobs (or some) of one lake in one Spark application.
 
     `with Application(settings, spark) as app: app.start() … app.stop()`, or `app.drain()` for what is there now. Leases are held
-    inside the `with`. `given` definitions stand before the log, for tests; others are declared in it by `start`.
+    inside the `with`. `given` definitions stand before the log, for tests; others are declared in it by `start`. `watched`: the rules
+    by which alerts, drift and triggers are posted whenever the frontier has moved.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Application:
         jobs: Sequence[str] = (),
         definitions: Sequence[Definition | RowRules] = (),
         given: Sequence[Definition] = (),
+        watched: Sequence[Watched] = (),
     ) -> None:
         self.settings, self.spark = settings, spark
         self.root = settings.lake.path.resolve()
@@ -61,6 +65,7 @@ class Application:
         refuse_a_lost_log(self.root)
         self.log = EmbeddedLog(log_path(self.root), durable=settings.log.fsync)
         self._definitions, self._given = definitions, given
+        self._watch = Watch(self.lake, watched)
         self._backfilled: list[Definition] = []
         self._stack = ExitStack()
         self._stopping = threading.Event()
@@ -68,7 +73,7 @@ class Application:
         self._failure: BaseException | None = None
 
     def __enter__(self) -> Application:
-        names = [job.name for group in self.groups for job in group.jobs] + [RECONCILE] * self.reconciles
+        names = [job.name for group in self.groups for job in group.jobs] + [RECONCILE, WATCH] * self.reconciles
         self._stack.enter_context(leases.hold_by_jvm(self.spark, self.root, names, "run"))
         try:
             refuse_half_rebuilt(self.root)
@@ -244,7 +249,7 @@ class Application:
                 self._failure = error
 
     def _settle(self, landed: int, hand_over: Callable[[], bool]) -> None:
-        """Settle what has landed below an offset and been consumed since, slice by slice.
+        """Settle what has landed below an offset and been consumed since, slice by slice; then watch, up to the new frontier.
 
         `hand_over` lets the join's chain take what was found, and says whether it has.
         """
@@ -253,6 +258,7 @@ class Application:
             if cut.handed and not hand_over():
                 return
             settle.record(self.lake, cut)
+        self._watch()
 
     def _consumed(self, *, wait: bool) -> bool:
         """Whether every job has consumed what its sources hold now. With `wait`, wait for it; False when stopping."""

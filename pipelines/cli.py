@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
-from pipelines import commands, datasets, erasures, gating, questions, redriving, repairs
+from pipelines import commands, datasets, erasures, gating, questions, redriving, repairs, watching
 from pipelines.arguments import Commands as _Commands
 from pipelines.arguments import Parser, count, folder, instant, offset, pair, positive
 from pipelines.arguments import command as _command
@@ -39,9 +39,8 @@ def parser() -> Parser:
     top.set_defaults(run=None, json=False)
     known = top.add_subparsers(metavar="COMMAND", title="commands")
     for add in (
-        *(_demo, _run, _status, _metrics, _outcomes, _explain, _verify),
-        *(_maintain, _repair, _reconcile, redriving.add, _rebuild, erasures.add, gating.add, datasets.add),
-        *(_import, _schema, _model, _doctor),
+        *(_demo, _run, _status, _metrics, _outcomes, _explain, _verify, watching.add, gating.add, datasets.add),
+        *(_maintain, _repair, _reconcile, redriving.add, _rebuild, erasures.add, _import, _schema, _model, _doctor),
     ):
         add(known)
     return top

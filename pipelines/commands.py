@@ -42,15 +42,16 @@ def run(asked: Namespace) -> int:
     from pipelines import moving, session
     from pipelines.app import Application
     from pipelines.gates.suite import declared
+    from pipelines.watch.declared import load_watched
 
     settings = _settings(asked)
-    definitions = declared(settings)
+    definitions, watched = declared(settings), load_watched(settings.models_path)
     root = settings.lake.path.resolve()
     leases.refuse_held(root, asked.jobs or NAMES)  # at once: a session takes long to start
     with (
         _stoppable() as stop,
         session.opened(settings) as spark,
-        Application(settings, spark, jobs=asked.jobs, definitions=definitions) as app,
+        Application(settings, spark, jobs=asked.jobs, definitions=definitions, watched=watched) as app,
         moving.jobs(f"{root}: Ctrl-C stops") as show,
     ):
 

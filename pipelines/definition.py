@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable
+import re
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pipelines.errors import ConfigError
 from pipelines.keys import FIELD
@@ -22,12 +24,18 @@ WIDEST = 1e9
 """The range of a numeric label that declares none: plus and minus this, so that squares fit."""
 LONGEST = timedelta(days=3650)
 """The longest attribution window."""
+LARGEST = 1e12
+"""The greatest magnitude of an edge of a histogram: that of a number of an event."""
+DISTRIBUTION = re.compile(r"request\.score|(feature|scores)\.(?s:.{1,128})")
+"""What may have a histogram: a feature, a named score, or the score of the request."""
 MOST_CUTS = 100
 OTHER, MISSING = "__other__", "__missing__"
 TAKEN = ("n", "items", "errors")
 """Names of service statistics, which no measure may have."""
 
 Value = float | str
+Scale = tuple[float, ...] | tuple[str, ...]
+"""The buckets of a histogram: ascending edges (bucket k holds edge k - 1 <= value < edge k), or the values that have one each."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ class Definition:
 
     `offset` is where the log declares it, -1 for before everything; it applies to inferences at higher offsets, or, once it is
     backfilled, `everywhere`. Neither is part of the hash. `segments`: declared values by field (none: every value).
-    `measures`: names, for the service definition.
+    `measures`: names, and `histograms`: distributions with their edges or values, for the service definition.
     """
 
     model: str
@@ -95,6 +103,7 @@ class Definition:
     classes: tuple[str, ...] = ()
     score_buckets: int = SCORE_BUCKETS
     measures: tuple[str, ...] = ()
+    histograms: tuple[tuple[str, Scale], ...] = ()
     offset: int = field(default=-1, compare=False)
     everywhere: bool = field(default=False, compare=False)
 
@@ -109,7 +118,9 @@ class Definition:
 
     def body(self) -> dict[str, Any]:
         """The value that a control event carries and the hash is made of."""
+        watched = {"histograms": {name: list(scale) for name, scale in self.histograms}} if self.histograms else {}
         return {
+            **watched,
             "model": self.model,
             "label": self.label,
             "cuts": [list(cut) for cut in self.cuts],
@@ -145,6 +156,7 @@ class Definition:
                 classes=tuple(body["classes"]),
                 score_buckets=body["score_buckets"],
                 measures=tuple(body["measures"]),
+                histograms=tuple((name, tuple(scale)) for name, scale in sorted(body.get("histograms", {}).items())),
                 offset=offset,
                 everywhere=everywhere,
             )
@@ -177,6 +189,9 @@ class _PolicyBody(Struct, forbid_unknown_fields=True):
     high: _Bound | None
 
 
+_ScaleBody = Annotated[list[float | str], Meta(min_length=1, max_length=1000)]
+
+
 class _Body(Struct, forbid_unknown_fields=True):
     model: str
     label: str
@@ -191,6 +206,7 @@ class _Body(Struct, forbid_unknown_fields=True):
     classes: list[str]
     score_buckets: Annotated[int, Meta(ge=1, le=100_000)]
     measures: list[str]
+    histograms: Annotated[dict[str, _ScaleBody], Meta(min_length=1)] | UnsetType = UNSET
 
 
 def _check(body: _Body) -> None:
@@ -206,8 +222,27 @@ def _check(body: _Body) -> None:
     taken = [*({"all"} & body.segments.keys()), *({*TAKEN} & {*body.measures})]
     if names or taken:
         raise ValueError(f"segments or measures {names + taken}: expected letters, digits, _ and -, and no name in use")
+    if body.histograms is not UNSET:
+        _check_histograms(body.label, body.histograms)
     if body.policy:
         _check_policy(body.policy, texts=isinstance(body.positive, str))
+
+
+def _check_histograms(label: str, histograms: dict[str, list[float | str]]) -> None:
+    """What must hold of distributions. Raises ValueError."""
+    for name, scale in histograms.items():
+        if label or not DISTRIBUTION.fullmatch(name):
+            raise ValueError(f"histogram {name!r}: expected feature.NAME, scores.NAME or request.score, without a label")
+        if not is_scale(scale):
+            raise ValueError(f"histogram {name!r}: expected ascending edges, or values that are not empty, each once")
+
+
+def is_scale(scale: Sequence[object]) -> bool:
+    """Whether these are ascending edges, or texts that are not empty, each once."""
+    if all(type(one) is str for one in scale):
+        return all(scale) and len(set(scale)) == len(scale)
+    numbers = [one for one in scale if isinstance(one, int | float) and abs(one) <= LARGEST]
+    return len(numbers) == len(scale) and all(low < high for low, high in pairwise(numbers))
 
 
 def _check_policy(policy: _PolicyBody, *, texts: bool) -> None:

@@ -23,12 +23,15 @@ from pipelines.silver.attribute import attribute
 from pipelines.silver.parse import PARSED, parse
 from pipelines.silver.refine import refine
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, QUARANTINE, RECONCILED
+from pipelines.watch import tables as watch
 
-TABLES: tuple[Table, ...] = (*bronze.TABLES, *silver.TABLES, *gold.TABLES)
-KEPT: tuple[Table, ...] = dataset.TABLES
-"""What was decided, which no log says: commands make these tables when they need them, and a rebuild keeps them as they are."""
+TABLES: tuple[Table, ...] = (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *watch.TABLES)
+KEPT: tuple[Table, ...] = (watch.TRIGGERS, *dataset.TABLES)
+"""What was decided, which no log says: a rebuild keeps these tables as they are."""
 RECONCILE = "reconcile"
 """Runs beside the chains, on a schedule: what the join let go. See `settle.py`."""
+WATCH = "watch"
+"""Runs after reconcile, when the frontier has moved: alerts, drift, triggers. See `watch/`."""
 
 
 def chains(*, horizon: timedelta) -> tuple[Chain, ...]:
@@ -117,5 +120,5 @@ NAMES = ("land", "refine", "expose", "absences", "attribute", RECONCILE, "resolv
 """All jobs, in the order of the flow."""
 BESIDE = ("maintain", "redrive", "dataset")
 """Leases of what may run beside the jobs, once at a time."""
-LEASES = (*NAMES, *BESIDE)
+LEASES = (*NAMES, WATCH, *BESIDE)
 """Leases of whoever replaces or rewrites what lies in a lake."""

@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.dataset import spec
-from pipelines.definition import GRAINS, LONGEST, NUMERIC_RESOLVES, RESOLVES, TAKEN, WIDEST, Definition, Policy
+from pipelines.definition import (
+    DISTRIBUTION,
+    GRAINS,
+    LONGEST,
+    NUMERIC_RESOLVES,
+    RESOLVES,
+    TAKEN,
+    WIDEST,
+    Definition,
+    Policy,
+    Scale,
+    is_scale,
+)
 from pipelines.errors import ConfigError, nearest
 from pipelines.keys import FIELD, NAME, Keys, either
 from pipelines.problems import Problems
@@ -17,7 +29,7 @@ from pipelines.quantities import duration, read_toml
 
 MAPPING = ".import.toml"
 
-_TOP = ("model", "measures", "labels", "segments", "statistics", "dataset")
+_TOP = ("model", "measures", "labels", "segments", "statistics", "dataset", "drift", "alerts", "triggers")
 _COMMON = ("type", "unit", "judges", "attribution_window", "absent", "resolve", "roles", "cap")
 _OF_TYPE = {"binary": ("positive", "threshold"), "number": ("positive_at", "range"), "category": ("classes",)}
 
@@ -26,7 +38,7 @@ def load_models(directory: Path) -> list[Definition]:
     """The definitions of every model file in a folder, by file name. Raises ConfigError as `load_model` does."""
     if not directory.is_dir():
         raise ConfigError("file_missing", f"{directory}: no such folder; expected the folder of the model files")
-    loaded = {path: load_model(path) for path in _files(directory)}
+    loaded = {path: load_model(path) for path in model_files(directory)}
     names = Counter(definitions[0].model for definitions in loaded.values())
     problems = Problems(str(directory))
     for name, count in names.items():
@@ -39,12 +51,13 @@ def load_models(directory: Path) -> list[Definition]:
 
 def without_label(directory: Path, models: Collection[str]) -> list[Path]:
     """Of the files of these models, those that declare no label yet, and say so with a TODO."""
-    marked = [path for path in _files(directory) if "# TODO" in path.read_text(encoding="utf-8")]
+    marked = [path for path in model_files(directory) if "# TODO" in path.read_text(encoding="utf-8")]
     loaded = {path: load_model(path) for path in marked}
     return [path for path, found in loaded.items() if found[0].model in models and len(found) == 1]
 
 
-def _files(directory: Path) -> list[Path]:
+def model_files(directory: Path) -> list[Path]:
+    """The model files of a folder, by name."""
     return sorted(path for path in directory.glob("*.toml") if not path.name.endswith(MAPPING))
 
 
@@ -68,7 +81,7 @@ def load_model(path: Path) -> list[Definition]:
     for name in measures:
         if not FIELD.fullmatch(name) or name in TAKEN:
             problems.bad_value("measures", name, f"letters, digits, _ and -, and none of {', '.join(TAKEN)}")
-    definitions = [Definition(label="", measures=measures, **shared)]
+    definitions = [Definition(label="", measures=measures, histograms=_histograms(top.table("drift"), problems), **shared)]
     for name, body in sorted(top.table("labels").items()):
         definition = _label(name, body, shared, problems)
         if definition:
@@ -181,3 +194,24 @@ def _cuts(written: list[str], fields: list[str], problems: Problems) -> tuple[tu
         if len(set(cut)) < len(cut):
             problems.bad_value("statistics.cuts", "*".join(cut), "each field once")
     return tuple(sorted(cuts))
+
+
+def _histograms(drift: dict[str, Any], problems: Problems) -> tuple[tuple[str, Scale], ...]:
+    """The distributions that [drift] declares: of features, and of scores, where "score" is that of the request."""
+    found: dict[str, Scale] = {}
+    for kind, prefix in (("features", "feature."), ("scores", "scores.")):
+        table = drift.get(kind, {})
+        if not isinstance(table, dict):
+            problems.wrong_type(f"drift.{kind}", table, "a table")
+            continue
+        for key, body in table.items():
+            where, name = f"drift.{kind}.{key}", "request.score" if (kind, key) == ("scores", "score") else prefix + key
+            forms = [form for form in ("edges", "values") if isinstance(body, dict) and isinstance(body.get(form), list)]
+            said = body[forms[0]] if len(forms) == 1 and len(body) == 1 else []
+            scale: Any = tuple(float(one) + 0.0 if type(one) is int else one for one in said if type(one) in (int, float, str))
+            good = 0 < len(scale) == len(said) <= 1000 and is_scale(scale)
+            if not good or isinstance(scale[0], str) != (forms == ["values"]) or not DISTRIBUTION.fullmatch(name):
+                problems.bad_value(where, body, "edges = [ascending numbers] or values = [strings, each once]")
+            else:
+                found[name] = scale
+    return tuple(sorted(found.items()))

@@ -27,9 +27,10 @@ from pipelines.log import EmbeddedLog
 from pipelines.paths import SIDE, checkpoints, log_path, refuse_a_lost_log, refuse_half_erased, swap_of
 from pipelines.settings import Settings
 from pipelines.silver.tables import RECONCILED
+from pipelines.watch import tables as watch
 
-FOLLOWING = tuple(table for table in TABLES if table not in (FRONTIERS, RECONCILED))
-"""The tables whose rows follow from the log alone; the others say how far a run has come and what it found late."""
+FOLLOWING = tuple(table for table in TABLES if table not in (FRONTIERS, RECONCILED, *watch.TABLES))
+"""The tables whose rows follow from the log alone; the others say how far a run has come, what it found late, what rules and people say."""
 PARTS = (*sorted({table.folder.partition("/")[0] for table in TABLES}), checkpoints(Path()).name, "_jobs")
 """What is replaced, by folder."""
 

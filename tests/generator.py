@@ -76,6 +76,17 @@ device = "any"
 [statistics]
 grains = ["1 hour", "1 day"]
 cuts = ["all", "origin*device"]
+
+[drift]
+every = "1 hour"
+[drift.features.distance]
+edges = [-1, 0, 0.3, 15]
+[drift.features."kind of, that"]
+values = ["cat", "true", "é"]
+[drift.scores.score]
+edges = [0.29, 0.3, 0.5]
+[drift.scores.spam]
+edges = [0.5]
 """
 ADS = """
 model = "ads"
@@ -141,6 +152,14 @@ def definitions() -> list[Definition]:
 def declarations() -> list[Record]:
     """The control events that declare the models."""
     return [(definition.control(), START) for definition in definitions()]
+
+
+def _features(number: int) -> dict[str, Any] | None:
+    """Features of all types, some on an edge, some missing; by the number alone, so that all else is as it was without them."""
+    rng = random.Random(f"features {number}")
+    values = {"distance": [0.3, 0.1 + 0.2, 0, -1, 15, 14.999, "15", True, None], "kind of, that": ["cat", "é", "dog", True, False, 1, None]}
+    found = {name: rng.choice(of) for name, of in values.items() if rng.random() < 0.8}
+    return found if rng.random() < 0.8 else None
 
 
 def events(seed: int, count: int, start: datetime = START) -> list[Record]:
@@ -258,6 +277,8 @@ class _Maker:
             event["segments"] = {"device": rng.choice(["phone", "tv", 'a"b\\c é'])}
             if model == "shop" and rng.random() < 0.7:
                 event["segments"]["origin"] = rng.choice(["EWR", "JFK", "LGA"])
+        if (features := _features(number)) is not None:
+            event["features"] = features
         if model == "shop" and rng.random() < 0.7:
             event["measures"] = {"latency_ms": rng.choice([0.001, 0.00102, 3.3, 12.7, 250, -1, 1e12]), "cost": 0.0003}
         return event | _taught(number), served + delay

@@ -472,4 +472,32 @@ MUTANTS = (
         "rows.num_rows > one.rows",
         "tests/test_dataset_use.py::test_an_erasure_leaves_a_successor_that_says_so",
     ),
+    Mutant(
+        "look at immature cells",
+        "watch/windows.py",
+        "seen = np.maximum(mature, known + MINUTE)",
+        "seen = known + MINUTE",
+        "tests/test_watch.py::test_a_window_is_not_looked_at_before_its_answers_are_due",
+    ),
+    Mutant(
+        "alerts that stand already are forgotten",
+        "watch/ledgers.py",
+        "for rows, weight in ((there, -1), (made, 1)):",
+        "for rows, weight in ((there, 0), (made, 1)):",
+        "tests/test_watch.py::test_watching_again_posts_nothing",
+    ),
+    Mutant(
+        "an incident fires again",
+        "watch/triggers.py",
+        "course.used |= {*incidents}",
+        "",
+        "tests/test_triggers.py::test_it_fires_once_for_one_incident_and_again_for_another",
+    ),
+    Mutant(
+        "evidence that adds up to more than its error",
+        "watch/anytime.py",
+        "/ (start * (start + 1))",
+        "/ start",
+        "tests/test_detectors.py::test_the_evidence_is_at_most_one_in_the_mean_at_the_bound",
+    ),
 )

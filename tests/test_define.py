@@ -287,3 +287,32 @@ def agree(ours: Definition, theirs: Independent) -> None:
 
 def stated(value: float | str | None) -> Belief:
     return Belief(None, value) if isinstance(value, str) else Belief(value, None)
+
+
+HISTOGRAMS = {"feature.distance": [1, 2.5], "feature.carrier": ["AA", "UA"], "request.score": [0.5], "scores.best": [0.1, 0.9]}
+
+
+@pytest.mark.parametrize(
+    ("good", "found"),
+    [
+        (True, HISTOGRAMS),
+        (False, {}),
+        (False, []),
+        (False, {"distance": [1]}),
+        (False, {"feature.": [1]}),
+        (False, {"request.scores": [1]}),
+        (False, {"feature.x": []}),
+        (False, {"feature.x": [2, 1]}),
+        (False, {"feature.x": [1, 1]}),
+        (False, {"feature.x": [1, "a"]}),
+        (False, {"feature.x": [True]}),
+        (False, {"feature.x": ["a", "a"]}),
+        (False, {"feature.x": [""]}),
+        (False, {"feature.x": [1e13]}),
+        (False, {"feature.x": 1}),
+    ],
+)
+def test_distributions_are_judged_as_the_verifier_does(good: bool, found: Any) -> None:
+    for body in (SERVICE | {"histograms": found}, BINARY | {"histograms": found}):
+        expected = None if good and body["label"] == "" else "definition_invalid"
+        assert (by_refine(define(body)), by_the_verifier(define(body))) == (expected, expected), body["histograms"]

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipelines.definition import Definition
 from pipelines.exact import UNIT, amount, clipped, units
+from pipelines.gold.histograms import histograms
 from pipelines.gold.placing import Known, Units, increments, micros
 from pipelines.gold.quality import Shown, Term, floats, silence, terms
 from pipelines.gold.tables import STATISTICS
@@ -19,7 +20,7 @@ EDGES: tuple[Decimal, ...] = tuple(amount(0.001 * 1.02**i) for i in range(1400))
 """Upper edges of the buckets of a measure, 2 % apart: bucket k holds EDGES[k - 1] < value <= EDGES[k]."""
 READS = (
     *("tenant", "partition", "offset", "received_at", "request_id", "model", "version", "served_at", "status"),
-    *("prediction", "prediction_text", "score", "scores", "items", "segments", "measures"),
+    *("prediction", "prediction_text", "score", "scores", "items", "segments", "measures", "features"),
 )
 """What of an inference a number may depend on."""
 _EDGES = np.array([units(edge) for edge in EDGES], "int64")
@@ -74,7 +75,7 @@ def _shown(unit: str, rows: pa.Table) -> tuple[pa.Array, Shown]:
 
 
 def service_terms(definition: Definition, rows: pa.Table) -> Iterator[Term]:
-    """Counts of inferences, errors and items, and of each declared measure its sum, count and histogram."""
+    """Counts of inferences, errors and items, of each declared measure its sum, count and histogram, and declared histograms."""
     ok = pc.equal(rows["status"], "ok").to_numpy()
     yield Term("n", np.flatnonzero(ok))
     yield Term("errors", np.flatnonzero(~ok))
@@ -89,6 +90,7 @@ def service_terms(definition: Definition, rows: pa.Table) -> Iterator[Term]:
         yield Term(f"{name}.n", there)
         yield Term(f"{name}.histogram", there, bucket(values).cast(pa.string()))
         yield Term(name, there, amount=values)
+    yield from histograms(definition, rows, np.flatnonzero(ok))
 
 
 def bucket(values: pa.Array) -> pa.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 WIDTHS = {"1 minute": 60_000_000, "1 hour": 3_600_000_000, "1 day": 86_400_000_000}
@@ -14,6 +15,8 @@ LONGEST = 3650 * 86_400
 """The longest attribution window, in seconds."""
 
 _FIELD = re.compile("[0-9A-Z_a-z][-0-9A-Z_a-z]{0,127}")
+_OPTIONAL = frozenset(["histograms"])
+"""Fields that need not be there."""
 _NUMERIC = frozenset(["mean", "sum", "max", "any"])
 
 _Test = Callable[[Any], bool]
@@ -27,13 +30,13 @@ def problem(body: dict[str, Any]) -> str:
     policy = body["policy"]
     if policy is not None:
         wrong = _wrong("policy.", policy, _POLICY) or _policy_problem(policy, isinstance(body["positive"], str))
-    return wrong or _places_problem(body)
+    return wrong or _places_problem(body) or _histograms_problem(body)
 
 
 def _wrong(where: str, found: dict[str, Any], tests: dict[str, _Test]) -> str:
-    if set(found) != set(tests):
+    if set(found) | _OPTIONAL != set(tests) | _OPTIONAL:
         return f"{where or 'the fields'} {sorted(set(found) ^ set(tests))} missing or unknown"
-    wrong = [name for name, test in tests.items() if not test(found[name])]
+    wrong = [name for name, test in tests.items() if name in found and not test(found[name])]
     return f"{where}{wrong[0]} is {found[wrong[0]]!r:.80}" if wrong else ""
 
 
@@ -106,6 +109,27 @@ def _object(test: _Test) -> _Test:
     return lambda value: type(value) is dict and all(map(test, value.values()))
 
 
+def _histograms_problem(body: dict[str, Any]) -> str:
+    """What is wrong with what is said to be distributed."""
+    named = body.get("histograms", {})
+    amiss = named and (body["label"] or not all(map(_is_distribution, named)))
+    return "a histogram of something that has none, or under a label" if amiss else ""
+
+
+def _is_distribution(name: str) -> bool:
+    of, dot, rest = name.partition(".")
+    return name == "request.score" or (of in ("feature", "scores") and dot == "." and 1 <= len(rest) <= 128)
+
+
+def _scale(value: Any) -> bool:
+    """The buckets of a histogram: ascending numbers, or texts, each once."""
+    if type(value) is not list or not 1 <= len(value) <= 1000:
+        return False
+    if all(map(_text, value)):
+        return "" not in value and not _doubled(value)
+    return all(_number(one) and abs(one) <= 1e12 for one in value) and all(a < b for a, b in pairwise(value))
+
+
 def _bounded(value: Any) -> bool:
     return _number(value) and -WIDEST <= value <= WIDEST
 
@@ -128,6 +152,7 @@ _BODY: dict[str, _Test] = {
     "classes": _list(_text),
     "score_buckets": _whole(1, 100_000),
     "measures": _list(_text),
+    "histograms": lambda value: type(value) is dict and value != {} and all(map(_scale, value.values())),
 }
 _POLICY: dict[str, _Test] = {
     "type": _one_of("binary", "number", "category"),

@@ -31,6 +31,7 @@ class Definition:
     classes: tuple[str, ...]
     score_buckets: int
     measures: tuple[str, ...]
+    histograms: tuple[tuple[str, tuple[Any, ...]], ...]
 
     @property
     def unit(self) -> str:
@@ -81,6 +82,7 @@ def definition(body: dict[str, Any], offset: int) -> Definition:
         classes=tuple(body["classes"]),
         score_buckets=body["score_buckets"],
         measures=tuple(body["measures"]),
+        histograms=tuple((name, tuple(scale)) for name, scale in body.get("histograms", {}).items()),
     )
 
 

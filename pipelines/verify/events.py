@@ -95,7 +95,8 @@ _KINDS = {"inference": _INFERENCE, "feedback": _FEEDBACK, "control": _CONTROL}
 class Inference(NamedTuple):
     """One inference. Times in microseconds; `items` are pairs of item and score, None where there is no slate.
 
-    `features`: the MD5 of their canonical JSON, since nothing but equality is asked of them.
+    `features`: the MD5 of their canonical JSON, since nothing but equality is asked of them; `distributed`: as they are, where their
+    distribution counts.
     """
 
     request_id: str
@@ -116,6 +117,7 @@ class Inference(NamedTuple):
     experiments: dict[str, dict[str, Any]] | None = None
     subject: str | None = None
     session: str | None = None
+    distributed: dict[str, Any] | None = None
 
 
 class Feedback(NamedTuple):
@@ -150,8 +152,8 @@ def digest(found: dict[str, Any]) -> bytes:
     return hashlib.blake2b(spelled.encode("ascii"), digest_size=16).digest()
 
 
-def inference(found: dict[str, Any], received_at: int, offset: int) -> Inference:
-    """The inference that this content describes."""
+def inference(found: dict[str, Any], received_at: int, offset: int, *, distributed: bool) -> Inference:
+    """The inference that this content describes; with its features only where their distribution counts, since they are large."""
     items = found.get("items")
     return Inference(
         found["request_id"],
@@ -172,6 +174,7 @@ def inference(found: dict[str, Any], received_at: int, offset: int) -> Inference
         found.get("experiments"),
         found.get("subject"),
         found.get("session"),
+        found.get("features") if distributed else None,
     )
 
 

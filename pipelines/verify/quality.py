@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipelines.verify.beliefs import Belief, Value
 from pipelines.verify.definitions import Definition
@@ -73,7 +73,27 @@ def service(definition: Definition, inference: Inference) -> list[Term]:
             terms.append((name, "", amount))
             terms.append((f"{name}.n", "", ONE))
             terms.append((f"{name}.histogram", str(bisect_left(EDGES, amount)), ONE))
+    if inference.status == "ok":
+        terms += [(f"{name}.histogram", _bucket(_value(name, inference), scale), ONE) for name, scale in definition.histograms]
     return terms
+
+
+def _value(name: str, inference: Inference) -> Any:
+    """What a declared distribution is of."""
+    if name == "request.score":
+        return inference.score
+    of, _, key = name.partition(".")
+    return ((inference.distributed if of == "feature" else inference.scores) or {}).get(key)
+
+
+def _bucket(value: Any, scale: tuple[Any, ...]) -> str:
+    """Where a value counts: among as many edges as lie at or below it, or as the text that it is."""
+    if value is None:
+        return "__missing__"
+    if isinstance(scale[0], str):
+        text = {True: "true", False: "false"}[value] if type(value) is bool else value
+        return text if type(text) is str and text in scale else _OTHER
+    return str(sum(edge <= value for edge in scale)) if type(value) in (int, float) else _OTHER
 
 
 def silence(definition: Definition, on: Judged) -> list[Term]:

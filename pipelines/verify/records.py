@@ -49,6 +49,11 @@ def end(log: Path) -> int:
     return 0 if last is None else int(last) + 1
 
 
+def may_hold(log: Path, stop: int, word: bytes) -> bool:
+    """Whether a record below an offset holds a word, or escaped letters that may hide it."""
+    return any(word in payload or b"\\u00" in payload for block in blocks(log, 0, stop) for payload in block.payloads)
+
+
 def blocks(log: Path, start: int, stop: int) -> Iterator[Block]:
     """The records with offsets in [start, stop), in order.
 

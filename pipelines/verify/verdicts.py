@@ -26,10 +26,12 @@ class Verdicts:
     """The homes of all records by offset, and the accepted events.
 
     `homes[i]` is the verdict on offset i; `reasons` and `details` hold why a record is quarantined; `firsts` where a
-    duplicate's event stands. `key` is the file of the key by which erased subjects are known.
+    duplicate's event stands. `key` is the file of the key by which erased subjects are known. `distributed`: whether any definition
+    counts them.
     """
 
-    def __init__(self, given: Sequence[dict[str, Any]] = (), *, key: Path | None = None) -> None:
+    def __init__(self, given: Sequence[dict[str, Any]] = (), *, key: Path | None = None, distributed: bool = True) -> None:
+        self._distributed = distributed
         self.definitions = Definitions(given)
         self.erased = Erased(key)
         self.expectations = Expectations()
@@ -63,7 +65,7 @@ class Verdicts:
     def _place(self, found: dict[str, Any], received_at: int, offset: int, appended_at: int) -> str:
         kind = found["kind"]
         if kind == INFERENCE:
-            inference = events.inference(found, received_at, offset)
+            inference = events.inference(found, received_at, offset, distributed=self._distributed)
             self.erased.refuse(found)
             check_inference(inference, self.definitions)
             self.expectations.refuse(found)

@@ -27,6 +27,7 @@ METRICS = (
         value=lambda sums: ratio(sums.total("answered.n"), exposed(sums)),
         interval=lambda sums: interval.wilson(sums.total("answered.n"), exposed(sums)),
         better="higher",
+        counts=lambda sums: (sums.total("answered.n"), exposed(sums)),
         meaning="Labelled share: units with an answer among the units exposed, 0 to 1. Interval: Wilson.",
     ),
     Metric(

@@ -69,9 +69,9 @@ class Metric:
     """A metric, declared once: the sums it needs, its value over them (null where undefined), and a 95 % interval.
 
     `meaning`: what a value says, with its unit, error bound and source. `bounds`: the least and greatest value it
-    can take. `each`: "" for one value; "measure" for one column per declared measure, which `{each}` in `name` and
-    `needs` stands for; "class" for one value per class, in a map. `measure`: the measure that must be declared for
-    it to apply.
+    can take. `counts`: hits and trials, where it is a proportion. `each`: "" for one value; "measure" for one column per
+    declared measure, which `{each}` in `name` and `needs` stands for; "class" for one value per class, in a map.
+    `measure`: the measure that must be declared for it to apply.
     """
 
     name: str
@@ -84,6 +84,7 @@ class Metric:
     bounds: tuple[float, float] = (0.0, 1.0)
     each: Literal["", "measure", "class"] = ""
     measure: str = ""
+    counts: Callable[[Sums], tuple[Fraction, Fraction]] | None = None
 
     def __post_init__(self) -> None:
         said = self.family in FAMILIES and bool(self.needs) and bool(self.meaning)

@@ -34,5 +34,6 @@ def proportion(
         interval=lambda sums: interval.wilson(sum_of(hits, sums), sum_of(of, sums)),
         better=better,
         each=each,
+        counts=lambda sums: (sum_of(hits, sums), sum_of(of, sums)),
         meaning=f"{meaning} Interval: Wilson.",
     )
