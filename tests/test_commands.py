@@ -135,7 +135,7 @@ def test_days_that_2013_does_not_have_are_refused_and_leave_the_folder_alone(com
 def test_a_demo_answers_with_its_proof(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], differences: int, code: int
 ) -> None:
-    found = Report(9, 9, differences, (), {}, None, (), 1.0, 0)
+    found = Report(9, 9, 9, differences, (), {}, None, (), 1.0, 0)
     monkeypatch.setattr(show, "show", lambda *_, **__: found)
     assert main(["demo", "--conf", str(CONF), "--json"]) == code
     assert json.loads(capsys.readouterr().out) == found.to_dict()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 from pyspark.sql import SparkSession
 
@@ -134,6 +135,7 @@ def test_it_is_taken_back_by_signed_entries_at_the_times_of_what_they_cancel(
     said = ((OUTCOME_LEDGER, "entries_posted"), (EXAMPLES, "examples_posted"), (STATISTICS, "increments_posted"))
     for table, posted in said:
         assert rows[table].num_rows - before[table] == done.said[posted] > 0
+    assert not pc.any(rows[EXAMPLES].filter(pc.less(rows[EXAMPLES]["sign"], 0))["features"].is_valid()).as_py()
     for table in (OUTCOME_LEDGER, EXAMPLES):
         assert not [row for row in lakes.net_of(rows[table].to_pylist()) if any(name in row for name in THEIRS)]
 

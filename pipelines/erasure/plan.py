@@ -66,7 +66,7 @@ def plan(lake: Lake, subjects: Sequence[str]) -> Plan:
         {kind: len(rows) for kind, rows in kinds.items()},
         {table.name: _count(lake, table, offsets) for table in (*BY_OFFSET, RELEASED)} | {OUTCOME_LEDGER.name: entries.num_rows},
         _taken_back(entries.select(OUTCOME_LEDGER.computed.names), "sign"),
-        _taken_back(lake.lookup(EXAMPLES, requests).select(EXAMPLES.computed.names), "sign"),
+        _taken_back(_taught(lake, requests), "sign"),
         _posted(lake, inferences.select(list(READS)), entries),
         lake.read(FEEDBACK, [], ds.field("rater").isin(wanted) & ~ds.field("offset").isin(offsets)).num_rows,
         sorted(ids.requests),
@@ -100,6 +100,12 @@ def _unique(*columns: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def _count(lake: Lake, table: Table, offsets: pa.Array) -> int:
     return int(lake.read(table, [], ds.field("offset").isin(offsets)).num_rows) if lake.exists(table) else 0
+
+
+def _taught(lake: Lake, requests: pa.Array) -> pa.Table:
+    """The examples about requests, without their features: what takes back repeats none."""
+    rows = lake.lookup(EXAMPLES, requests, [name for name in EXAMPLES.computed.names if name != "features"])
+    return rows.append_column("features", pa.nulls(rows.num_rows, pa.string())).select(EXAMPLES.computed.names)
 
 
 def _posted(lake: Lake, inferences: pa.Table, entries: pa.Table) -> pa.Table:

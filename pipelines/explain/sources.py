@@ -18,7 +18,7 @@ from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
 from pipelines.definition import Definition, active
 from pipelines.errors import StateError
-from pipelines.gold.tables import EXAMPLES, FRONTIERS
+from pipelines.gold.tables import FRONTIERS
 from pipelines.lake import Lake
 from pipelines.moments import rfc3339
 from pipelines.silver.tables import CONTROLS
@@ -35,7 +35,7 @@ class Sources:
 
     def __init__(self, root: Path) -> None:
         self._lake = Lake(root)
-        for table in (EVENTS, EXAMPLES, FRONTIERS):
+        for table in (EVENTS, FRONTIERS):
             if not self._lake.exists(table):
                 raise StateError(
                     "no_lake",
@@ -47,7 +47,9 @@ class Sources:
         return self._lake.read(table, columns, where)
 
     def of(self, table: Table, *ids: str) -> list[Row]:
-        """The rows whose indexed column is one of these ids."""
+        """The rows whose indexed column is one of these ids; none where there is no such table yet."""
+        if not self._lake.exists(table):
+            return []
         return list(self._lake.lookup(table, pa.chunked_array([pa.array(ids, pa.string())])).to_pylist())
 
     def at(self, table: Table, offsets: Iterable[int], columns: list[str] | None = None) -> dict[int, Row]:
