@@ -16,8 +16,8 @@ from pipelines.console import answer, told
 from pipelines.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from pipelines.gates.suite import Expectation, Suite
-    from pipelines.gates.verdict import Judged, Verdict
+    from pipelines.gates.suite import Suite
+    from pipelines.gates.verdict import Verdict
 
 
 def add(known: Commands) -> None:
@@ -91,15 +91,15 @@ def _shown(suite: Suite, since: int | None) -> Group:
     for name in ("column", "expectation", "kept"):
         table.add_column(name, overflow="fold")
     for one in suite.expectations:
-        table.add_row(", ".join(one.columns), _said(one), "by refine" if one.rule else f"at releases: {one.why}")
+        kept = "by refine" if one.rule else f"at releases: {one.why}"
+        table.add_row(*map(Text, (", ".join(one.columns), _said(one.type, one.kwargs), kept)))
     state = "not in force yet: the next `hindsight run` declares them" if since is None else f"in force above log offset {since}"
     return Group(table, Text(f"{len(suite.rules)} row rules of {suite.file}, {state}"))
 
 
-def _said(one: Expectation | Judged) -> str:
-    name = one.rule if isinstance(one.rule, str) else getattr(one, "type", "")
-    rest = ", ".join(f"{key}={value!r}" for key, value in one.kwargs.items() if not key.startswith("column"))
-    return f"{name.removeprefix('expect_')}({rest})"
+def _said(type_: str, kwargs: dict[str, Any]) -> str:
+    rest = ", ".join(f"{key}={value!r}" for key, value in kwargs.items() if not key.startswith("column"))
+    return f"{type_.removeprefix('expect_')}({rest})"
 
 
 def _judged(verdict: Verdict) -> Group:
@@ -107,8 +107,9 @@ def _judged(verdict: Verdict) -> Group:
     for name in ("", "column", "expectation", "unexpected", "found"):
         table.add_column(name, justify="right" if name == "unexpected" else "left", overflow="fold")
     for one in verdict.rules:
-        mark = {True: "kept", False: "[red]broken[/]", None: "-"}[one.passed]
+        mark = {True: Text("kept"), False: Text("broken", style="red"), None: Text("-")}[one.passed]
         found = one.told or ", ".join(map(repr, one.examples)) or ("" if one.observed is None else str(one.observed))
-        table.add_row(mark, one.column, _said(one), "" if one.unexpected is None else f"{one.unexpected:,}", Text(found))
+        unexpected = "" if one.unexpected is None else f"{one.unexpected:,}"
+        table.add_row(mark, *map(Text, (one.column, _said(one.rule, one.kwargs), unexpected, found)))
     lines = [f"{verdict.rows:,} rows of {verdict.model}: " + ("nothing is broken" if verdict.passed else f"{len(verdict.failed)} broken")]
     return Group(table, *(Text(line) for line in [*lines, *([f"pages: {verdict.docs}"] if verdict.docs else [])]))

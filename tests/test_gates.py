@@ -275,16 +275,18 @@ def test_check_judges_what_is_in_the_lake(lake: Path, tmp_path: Path, capsys: py
 
 
 def test_show_says_what_refine_keeps_and_since_when(lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = words(lake, tmp_path, HOUR, MEAN)
+    options = words(lake, tmp_path, HOUR, MEAN, changed(CARRIER, regex="[a-z][/b]", mostly=0.5))
     assert main(["gates", "show", *options]) == 0
-    assert "not in force yet" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "not in force yet" in shown
+    assert "regex='[a-z][/b]'" in shown
     body = json.loads(RowRules("m", load_suite(tmp_path / "conf", "m").rules).control())["body"]
     row = CONTROLS.row(action="expect", model="m", body=json.dumps(body), offset=7)
     Lake(lake).append(CONTROLS, CONTROLS.frame([row]), Mark("test", 1), {})
     assert main(["gates", "show", *options, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["in_force_above_offset"] == 7
-    assert [one["row_rule"] for one in said["expectations"]] == [True, False]
+    assert [one["row_rule"] for one in said["expectations"]] == [True, False, False]
 
 
 def test_a_model_without_a_suite_has_nothing_to_show(lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
