@@ -15,6 +15,7 @@ from pipelines.gold.resolve import resolve
 from pipelines.gold.tables import OUTCOME_LEDGER, STATISTICS
 from pipelines.gold.tally import tally
 from pipelines.job import Chain, Job, Lookup, Stream
+from pipelines.retrain import tables as retrain
 from pipelines.silver import tables as silver
 from pipelines.silver.attribute import attribute
 from pipelines.silver.parse import PARSED, parse
@@ -22,6 +23,8 @@ from pipelines.silver.refine import refine
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, QUARANTINE, RECONCILED
 
 TABLES: tuple[Table, ...] = (*bronze.TABLES, *silver.TABLES, *gold.TABLES)
+KEPT: tuple[Table, ...] = retrain.TABLES
+"""What was decided, which no log says: commands make these tables when they need them, and a rebuild keeps them as they are."""
 RECONCILE = "reconcile"
 """Runs beside the chains, on a schedule: what the join let go. See `settle.py`."""
 
@@ -86,7 +89,7 @@ def chains(*, horizon: timedelta) -> tuple[Chain, ...]:
 
 NAMES = ("land", "refine", "expose", "attribute", RECONCILE, "resolve", "tally")
 """All jobs, in the order of the flow."""
-BESIDE = ("maintain", "redrive")
+BESIDE = ("maintain", "redrive", "launch", "registry")
 """Leases of what may run beside the jobs, once at a time."""
 LEASES = (*NAMES, *BESIDE)
 """Leases of whoever replaces or rewrites what lies in a lake."""

@@ -13,10 +13,11 @@ from pipelines.errors import ConfigError, nearest
 from pipelines.keys import FIELD, NAME, Keys, either
 from pipelines.problems import Problems
 from pipelines.quantities import duration, read_toml
+from pipelines.retrain import declared as retraining
 
 MAPPING = ".import.toml"
 
-_TOP = ("model", "measures", "labels", "segments", "statistics")
+_TOP = ("model", "measures", "labels", "segments", "statistics", *retraining.SECTIONS)
 _COMMON = ("type", "unit", "judges", "attribution_window", "absent", "resolve", "roles", "cap")
 _OF_TYPE = {"binary": ("positive", "threshold"), "number": ("positive_at", "range"), "category": ("classes",)}
 
@@ -72,6 +73,7 @@ def load_model(path: Path) -> list[Definition]:
         definition = _label(name, body, shared, problems)
         if definition:
             definitions.append(definition)
+    retraining.read(top.body, problems)
     problems.close(ConfigError)
     return definitions
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shutil import disk_usage, rmtree
+from shutil import copytree, disk_usage, rmtree
 
 from pyspark.sql import SparkSession
 
@@ -21,7 +21,7 @@ from pipelines.contract import Table
 from pipelines.errors import MachineError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.guards import landed, refuse_a_short_log
-from pipelines.jobs import LEASES, TABLES
+from pipelines.jobs import KEPT, LEASES, TABLES
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
 from pipelines.paths import SIDE, checkpoints, log_path, refuse_a_lost_log, refuse_half_erased, swap_of
@@ -65,6 +65,7 @@ def rebuild(
         with Application(replace(settings, lake=replace(settings.lake, path=side)), spark) as app:
             app.drain(lambda: progress(app))
         found = [Rebuilt(table.name, _readable(Lake(root), table), content_of(Lake(side), table)) for table in FOLLOWING]
+        _keep(root, side)
         swap_of(root).touch()
         finish(root)
         spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # type: ignore[union-attr]
@@ -100,6 +101,14 @@ def _beside(root: Path) -> Path:
     if not log.exists():
         log.symlink_to(Path("..") / log.name, target_is_directory=True)
     return side
+
+
+def _keep(root: Path, side: Path) -> None:
+    """Take along the tables that no log can give again."""
+    for table in KEPT:
+        rmtree(side / table.folder, ignore_errors=True)
+        if (root / table.folder).exists():
+            copytree(root / table.folder, side / table.folder)
 
 
 def _refuse_a_lesser_log(root: Path) -> None:
