@@ -18,6 +18,7 @@ from pipelines.gold.resolve import resolve
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.gold.tally import tally
 from pipelines.job import Chain, Job, Lookup, Stream
+from pipelines.retrain import tables as retrain
 from pipelines.silver import tables as silver
 from pipelines.silver.attribute import attribute
 from pipelines.silver.parse import PARSED, parse
@@ -26,7 +27,7 @@ from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, 
 from pipelines.watch import tables as watch
 
 TABLES: tuple[Table, ...] = (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *watch.TABLES)
-KEPT: tuple[Table, ...] = (watch.TRIGGERS, *dataset.TABLES)
+KEPT: tuple[Table, ...] = (watch.TRIGGERS, *dataset.TABLES, *retrain.TABLES)
 """What was decided, which no log says: a rebuild keeps these tables as they are."""
 RECONCILE = "reconcile"
 """Runs beside the chains, on a schedule: what the join let go. See `settle.py`."""
@@ -118,7 +119,7 @@ def _of_pairs(horizon: timedelta) -> Chain:
 
 NAMES = ("land", "refine", "expose", "absences", "attribute", RECONCILE, "resolve", "tally", "examples")
 """All jobs, in the order of the flow."""
-BESIDE = ("maintain", "redrive", "dataset")
+BESIDE = ("maintain", "redrive", "dataset", "launch", "registry")
 """Leases of what may run beside the jobs, once at a time."""
 LEASES = (*NAMES, WATCH, *BESIDE)
 """Leases of whoever replaces or rewrites what lies in a lake."""

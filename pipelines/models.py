@@ -26,10 +26,12 @@ from pipelines.errors import ConfigError, nearest
 from pipelines.keys import FIELD, NAME, Keys, either
 from pipelines.problems import Problems
 from pipelines.quantities import duration, read_toml
+from pipelines.retrain import declared as retraining
 
 MAPPING = ".import.toml"
 
-_TOP = ("model", "measures", "labels", "segments", "statistics", "dataset", "drift", "alerts", "triggers")
+_LOOP = ("dataset", "drift", "alerts", "triggers", *retraining.SECTIONS)
+_TOP = ("model", "measures", "labels", "segments", "statistics", *_LOOP)
 _COMMON = ("type", "unit", "judges", "attribution_window", "absent", "resolve", "roles", "cap")
 _OF_TYPE = {"binary": ("positive", "threshold"), "number": ("positive_at", "range"), "category": ("classes",)}
 
@@ -87,6 +89,7 @@ def load_model(path: Path) -> list[Definition]:
         if definition:
             definitions.append(definition)
     spec.check(top.table("dataset"), [*top.table("labels")], [name for name, _ in segments], problems)
+    retraining.read(top.body, problems)
     problems.close(ConfigError)
     return definitions
 

@@ -1,0 +1,65 @@
+"""gold.retrainings: read as histories, written step by step, each step once."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+from pipelines.contract import Table
+from pipelines.lake import Lake, Mark
+from pipelines.retrain.inputs import TRIGGERS
+from pipelines.retrain.tables import RETRAININGS, STEPS
+
+Row = dict[str, Any]
+LAUNCHED = ("fired", "approved", "forced")
+"""States of a trigger that are acted on."""
+ENDED = ("refused", "settled", "rolled_back", "failed")
+"""Steps after which nothing follows."""
+CLOSED = (*ENDED, "promoted")
+"""Steps after which the model may be trained for the next trigger."""
+CARRIED = ("tenant", "model", "label", "trigger", "trigger_id", "attempt", "release", "digest", "run_id", "version", "champion", "known_at")
+_ORDER = {step: place for place, step in enumerate(STEPS)}
+
+
+def histories(lake: Lake) -> dict[str, list[Row]]:
+    """The steps of every trigger that was claimed, in their order."""
+    rows = lake.read(RETRAININGS).to_pylist() if lake.exists(RETRAININGS) else []
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: (row["known_at"], row["trigger_id"], row["attempt"], _ORDER[row["step"]])):
+        found[row["trigger_id"]].append(row)
+    return {name: sorted(steps, key=lambda row: (row["attempt"], _ORDER[row["step"]])) for name, steps in found.items()}
+
+
+def triggers(lake: Lake) -> list[Row]:
+    """Every trigger that is to be acted on, in the order in which they were known: fired, approved or forced last, and not paused."""
+    rows = lake.read(TRIGGERS).to_pylist() if lake.exists(TRIGGERS) else []
+    last: dict[tuple[str, ...], Row] = {}
+    for row in sorted(rows, key=lambda row: (row["known_at"], row["recorded_at"], row["state"])):
+        # what is about a trigger as such has no id
+        last[(row["trigger_id"],) if row["trigger_id"] else ("", row["model"], row["trigger"])] = row
+    paused = {key[1:] for key, row in last.items() if row["state"] == "paused" and not key[0]}
+    found = [row for key, row in last.items() if key[0] and row["state"] in LAUNCHED and (row["model"], row["trigger"]) not in paused]
+    return sorted(found, key=lambda row: (row["known_at"], row["trigger_id"]))
+
+
+def first(trigger: Row, attempt: int) -> Row:
+    """What the steps of an attempt have in common."""
+    said = {name: trigger[name] for name in ("tenant", "model", "label", "trigger", "trigger_id", "known_at")}
+    return dict.fromkeys(CARRIED) | said | {"attempt": attempt}
+
+
+def append(lake: Lake, step: str, before: Row, **changed: Any) -> Row:
+    """Append a step, which carries on what those before it found. Once: who crashed after it finds it, and appends nothing."""
+    evidence = changed.pop("evidence", None)
+    row = dict.fromkeys(name for name in RETRAININGS.names if name != "recorded_at")
+    row |= {name: before[name] for name in CARRIED} | {"step": step} | changed
+    row["evidence"] = None if evidence is None else json.dumps(evidence, sort_keys=True)
+    mark = Mark(f"retrain:{row['trigger_id']}:{row['attempt']}:{step}", 0)
+    lake.append(RETRAININGS, _rows(RETRAININGS, row), mark, {"job": "launch", "query": "launch", "step": step})
+    return row
+
+
+def _rows(table: Table, row: Row) -> Any:
+    frame = table.frame([row])
+    return frame.drop_columns(["recorded_at"])

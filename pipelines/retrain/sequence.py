@@ -1,0 +1,46 @@
+"""Confidence sequences: intervals that hold at all times at once, so that one may look after every outcome and stop at any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Floats = Any
+"""A numpy array of doubles."""
+_MOST = 0.5
+"""The greatest bet, c in the paper: below 1, or one value could cost everything."""
+
+
+def bounds(values: Floats, alpha: float) -> tuple[Floats, Floats]:
+    """Lower and upper end after each value, for the mean of values in [0, 1]; all of them hold with probability 1 - alpha.
+
+    Along the last axis, in the order in which the values came. The predictable plug-in empirical Bernstein sequence: Waudby-Smith
+    and Ramdas, Estimating means of bounded random variables by betting, JRSS B 86 (2024), theorem 2; where the conditional mean moves it
+    covers the means' average, weighted by the bets. What came later can only narrow it (the running intersection).
+    """
+    count = np.arange(1, values.shape[-1] + 1)
+    mean = (0.5 + np.cumsum(values, -1)) / (count + 1)
+    variance = (0.25 + np.cumsum((values - mean) ** 2, -1)) / (count + 1)
+    mean_before, variance_before = _shifted(mean, 0.5), _shifted(variance, 0.25)
+    bet = np.minimum(np.sqrt(2 * np.log(2 / alpha) / (variance_before * count * np.log1p(count))), _MOST)
+    spent = np.cumsum(4 * (values - mean_before) ** 2 * (-np.log1p(-bet) - bet) / 4, -1)
+    staked = np.cumsum(bet, -1)
+    centre, half = np.cumsum(bet * values, -1) / staked, (np.log(2 / alpha) + spent) / staked
+    low = np.maximum.accumulate(np.clip(centre - half, 0, 1), -1)
+    return low, np.minimum.accumulate(np.clip(centre + half, 0, 1), -1)
+
+
+def interval(values: Floats, reach: float, alpha: float) -> tuple[float, float]:
+    """The sequence's last interval, of the mean of values within [-reach, reach]; of none, all of that."""
+    if not len(values):
+        return -reach, reach
+    low, high = bounds((np.asarray(values) / reach + 1) / 2, alpha)
+    return float((2 * low[-1] - 1) * reach), float((2 * high[-1] - 1) * reach)
+
+
+def _shifted(running: Floats, first: float) -> Floats:
+    """What was known before each value."""
+    before = np.roll(running, 1, -1)
+    before[..., 0] = first
+    return before

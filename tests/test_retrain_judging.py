@@ -1,0 +1,227 @@
+"""Judging a challenger: intervals that hold at every look, both on the same requests, and a bad one is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipelines.definition import Definition
+from pipelines.errors import ConfigError
+from pipelines.lake import Lake
+from pipelines.models import load_model
+from pipelines.retrain.compare import arms, groups, losses, served, shadowed
+from pipelines.retrain.declared import Acceptance, declared
+from pipelines.retrain.inputs import EXAMPLES
+from pipelines.retrain.judge import before_and_after, judge, settle
+from pipelines.retrain.live import outcomes, standing
+from pipelines.retrain.sequence import bounds, interval
+from tests.frames import at
+from tests.retraining import examples, fill, model_file, net
+
+CHANCE = np.random.default_rng(5)
+
+
+@pytest.fixture(scope="module")
+def definition(tmp_path_factory: pytest.TempPathFactory) -> Definition:
+    return model_file(tmp_path_factory.mktemp("models"))
+
+
+def misses(periods: int, looks: int, draw: Any, mean: float, alpha: float) -> int:
+    """In how many periods the interval leaves the mean at any of the looks."""
+    values = draw(np.random.default_rng(7), (periods, looks))
+    low, high = bounds(values, alpha)
+    return int(((low > mean) | (high < mean)).any(-1).sum())
+
+
+STABLE = {
+    "rare": (lambda chance, shape: (chance.random(shape) < 0.05).astype(float), 0.05),
+    "even": (lambda chance, shape: chance.random(shape), 0.5),
+    "narrow": (lambda chance, shape: 0.5 + 0.02 * chance.choice([-1.0, 1.0], shape), 0.5),
+}
+
+
+@pytest.mark.parametrize("kind", STABLE)
+def test_who_looks_after_every_outcome_is_misled_no_more_often_than_stated(kind: str) -> None:
+    draw, mean = STABLE[kind]
+    assert misses(200, 1000, draw, mean, 0.1) <= 20
+
+
+@pytest.mark.reliability
+@pytest.mark.parametrize("kind", STABLE)
+@pytest.mark.parametrize("alpha", [0.05, 0.1])
+def test_a_thousand_periods_of_five_thousand_looks(kind: str, alpha: float) -> None:
+    draw, mean = STABLE[kind]
+    found = misses(1000, 5000, draw, mean, alpha)
+    print(f"\n{kind}, alpha {alpha}: {found} of 1,000 periods misled")
+    assert found <= 1000 * alpha
+
+
+def test_an_interval_narrows_on_its_mean() -> None:
+    values = CHANCE.choice([-0.1, 0.2], 4000)
+    low, high = interval(values, 1.0, 0.05)
+    assert low < 0.05 < high
+    assert high - low < 0.06
+    assert interval(values[:0], 1.0, 0.05) == (-1.0, 1.0)
+
+
+def scored(definition: Definition, count: int, challenger: float, champion: float = 0.5, **more: Any) -> pa.Table:
+    """Outcomes that are all yes, scored by both; a better challenger says more."""
+    shadow = [{"shadow.2": challenger}] * count
+    return net(examples(definition, [1.0] * count, score=[champion] * count, scores=shadow, **more))
+
+
+def test_the_loss_of_both_is_taken_on_the_same_requests(definition: Definition) -> None:
+    rows = scored(definition, 3, 0.8)
+    compared = shadowed(rows, "2", definition, Acceptance())
+    assert compared.differences == pytest.approx([0.04 - 0.25] * 3)
+    assert (compared.champion, compared.challenger) == pytest.approx((0.25, 0.04))
+    assert len(shadowed(rows, "3", definition, Acceptance()).differences) == 0
+
+
+def test_silence_that_is_negative_is_an_outcome(definition: Definition) -> None:
+    rows = examples(definition, [1.0, 0.0], score=[0.5, 0.5], scores=[{"shadow.2": 1.0}] * 2)
+    rows[1] |= {"basis": "absent", "number": None}
+    # who says yes to everything is right about half
+    assert shadowed(net(rows), "2", definition, Acceptance()).challenger == pytest.approx(0.5)
+
+
+def test_a_log_loss_is_bounded(definition: Definition) -> None:
+    lost = losses(np.array([1.0, 0.0]), np.array([0.0, 0.0]), definition, Acceptance(loss="log"))
+    assert lost == pytest.approx([-np.log(1e-3), -np.log(1 - 1e-3)])
+
+
+def test_a_loss_that_does_not_fit_the_label_is_refused(definition: Definition) -> None:
+    with pytest.raises(ConfigError) as refused:
+        shadowed(scored(definition, 1, 0.8), "2", definition, Acceptance(loss="absolute"))
+    assert refused.value.code == "loss_unfit"
+
+
+def test_a_better_challenger_is_accepted_a_bad_one_refused_and_few_outcomes_wait(definition: Definition) -> None:
+    def state(count: int, says: float, **options: Any) -> str:
+        return judge(shadowed(scored(definition, count, says), "2", definition, Acceptance()), Acceptance(support=100), **options).state
+
+    assert state(400, 0.9) == "accept"
+    assert state(400, 0.1) == "refuse"
+    assert state(99, 0.9) == "wait"
+    assert state(99, 0.9, last=True) == "refuse"
+    assert state(400, 0.5) == "wait"
+    assert state(400, 0.5, last=True) == "refuse"
+
+
+def test_who_is_better_on_the_whole_and_worse_in_a_segment_is_refused(definition: Definition) -> None:
+    count, acceptance = 2000, Acceptance(support=100, segments=(("origin", 0.01),))
+    at_jfk = [i % 4 == 0 for i in range(count)]
+    shadow = [{"shadow.2": 0.2 if jfk else 0.99} for jfk in at_jfk]
+    origins = [{"origin": "JFK" if jfk else "EWR"} for jfk in at_jfk]
+    rows = net(examples(definition, [1.0] * count, score=[0.5] * count, scores=shadow, segments=origins))
+    compared = shadowed(rows, "2", definition, acceptance)
+    assert judge(compared, acceptance).state == "accept"
+    verdict = judge(compared, acceptance, groups(definition, ["origin"]))
+    assert verdict.state == "refuse"
+    assert "origin is JFK" in verdict.reason
+    assert {(group.value, group.support) for group in verdict.groups} == {("EWR", 1500), ("JFK", 500)}
+
+
+def canary(definition: Definition, count: int, better: float) -> pa.Table:
+    """A tenth of the requests is served by version 2, which says `better` where version 1 says 0.5."""
+    new = np.random.default_rng(3).random(count) < 0.1
+    arm = [{"canary": {"arm": "new" if one else "old", "unit_id": None, "propensity": 0.1 if one else 0.9}} for one in new]
+    score, version = [better if one else 0.5 for one in new], ["2" if one else "1" for one in new]
+    return net(examples(definition, [1.0] * count, score=score, version=version, experiments=arm))
+
+
+def test_a_canary_is_weighed_by_its_share(definition: Definition) -> None:
+    acceptance = Acceptance(support=100, least_propensity=0.1)
+    found = {says: judge(arms(canary(definition, 20_000, says), "1", "2", definition, acceptance), acceptance) for says in (0.9, 0.1)}
+    assert [found[says].state for says in (0.9, 0.1)] == ["accept", "refuse"]
+    assert found[0.9].estimate == pytest.approx(0.01 - 0.25, abs=0.02)
+    assert found[0.9].low < 0.01 - 0.25 < found[0.9].high
+
+
+def test_a_row_without_a_propensity_is_left_out(definition: Definition) -> None:
+    rows = examples(definition, [1.0], score=[0.5], experiments=[{"canary": {"arm": "old", "unit_id": None, "propensity": None}}])
+    assert len(arms(net(rows), "1", "2", definition, Acceptance()).differences) == 0
+
+
+def test_what_was_promoted_helped_did_not_or_is_unclear(definition: Definition) -> None:
+    acceptance = Acceptance(support=100, most=500)
+
+    def verdict(says: float, count: int = 500) -> str:
+        return settle(shadowed(scored(definition, count, says), "2", definition, acceptance), acceptance).state
+
+    assert [verdict(0.9), verdict(0.1), verdict(0.5)] == ["helped", "did not", "unclear"]
+    assert [verdict(0.5, 200), verdict(0.9, 50)] == ["wait", "wait"]
+
+
+def test_before_and_after_is_told_as_such(definition: Definition) -> None:
+    said = [served(scored(definition, 500, 0.5, says), definition) for says in (0.2, 0.9)]
+    old, new = (losses(one, np.ones(500), definition, Acceptance()) for one in said)
+    verdict = before_and_after(old, new, 1.0, Acceptance(support=100))
+    assert (verdict.state, verdict.support) == ("helped", 500)
+    assert verdict.low < 0.01 - 0.64 < verdict.high
+    assert "whatever else changed" in verdict.reason
+
+
+def test_examples_are_netted_and_come_in_the_order_in_which_they_were_known(definition: Definition) -> None:
+    one, other = examples(definition, [1.0, 1.0])
+    late = {**one, "known_at": at(90)}
+    back = {**one, "sign": -1, "known_at": at(80)}
+    assert standing(net([late, back, other, one]))["unit_id"].to_pylist() == ["r00001", "r00000"]
+    assert standing(net([back, other, one]))["unit_id"].to_pylist() == ["r00001"]
+
+
+def test_a_verdict_as_of_a_time_sees_only_what_was_known_and_mature_then(definition: Definition, tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    fill(lake, EXAMPLES, [*examples(definition, [1.0], first="a"), *examples(definition, [1.0], first="b", minutes=120)])
+    found = {minute: outcomes(lake, definition, since=at(0), as_of=at(minute))["unit_id"].to_pylist() for minute in (60, 61, 130)}
+    assert found == {60: [], 61: ["a00000"], 130: ["a00000", "b00000"]}
+    assert outcomes(lake, definition, since=at(1), as_of=at(130))["unit_id"].to_pylist() == ["b00000"]
+
+
+def test_a_model_file_declares_how_it_is_trained_again(tmp_path: Path) -> None:
+    hook = 'target = "webhook"\nurl = "https://train"'
+    model_file(tmp_path, hook, "loss = 'log'\nmargin = 0.01\nlive = 'shadow'\nsegments = {origin = 0.05}")
+    assert declared(tmp_path, "other") is None
+    found = declared(tmp_path, "m")
+    assert found is not None
+    assert (found[0].target, found[0].url, found[0].timeout.total_seconds()) == ("webhook", "https://train", 120)
+    assert found[1] == Acceptance("log", 0.01, support=100, live="shadow", segments=(("origin", 0.05),))
+
+
+def test_sections_that_are_not_there_change_no_definition(tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    with_loop = model_file(tmp_path).hash
+    path.write_text(path.read_text().partition("[retrain]")[0])
+    assert load_model(path)[1].hash == with_loop
+    assert declared(tmp_path, "m") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "where", "retrain", "acceptance"),
+    [
+        ("unknown_key", "retrain.tarjet", 'tarjet = "local"', ""),
+        ("bad_value", "retrain.target", 'target = "loacl"', ""),
+        ("missing_key", "retrain.dag", 'target = "airflow"\nurl = "http://a"', ""),
+        ("bad_value", "retrain.topic", 'topic = "t"', ""),
+        ("bad_value", "retrain.timeout", 'timeout = "soon"', ""),
+        ("bad_value", "acceptance.loss", "", 'loss = "auc"'),
+        ("bad_value", "acceptance.alpha", "", "alpha = 0.9"),
+        ("bad_value", "acceptance.most", "", "most = 5"),
+        ("unknown_key", "acceptance.segments.carrier", "", "segments = {carrier = 0.1}"),
+        ("wrong_type", "acceptance.margin", "", 'margin = "small"'),
+    ],
+)
+def test_every_mistake_names_file_and_field(tmp_path: Path, code: str, where: str, retrain: str, acceptance: str) -> None:
+    model_file(tmp_path)
+    path = tmp_path / "m.toml"
+    text = path.read_text().replace('timeout = "2 minutes"', retrain).replace("support = 100", f"support = 100\n{acceptance}")
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load_model(path)
+    assert refused.value.code == code
+    assert "m.toml" in refused.value.message
+    assert where in refused.value.message

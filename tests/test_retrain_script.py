@@ -1,0 +1,62 @@
+"""The training script that comes along: features and target of a release, weights that count, and a project that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.extras import extra
+from pipelines.quantities import read_toml
+from pipelines.retrain.project import PROJECT
+
+pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("DeprecationWarning", "FutureWarning", "UserWarning")]
+
+
+@pytest.fixture
+def script() -> Any:
+    extra("mlflow")
+    return extra("pipelines.retrain.train")
+
+
+def rows(count: int = 400) -> pd.DataFrame:
+    """A release: late where the distance is great, or the carrier is UA; the champion's score says nothing."""
+    chance = np.random.default_rng(2)
+    distance, carrier = chance.normal(size=count), chance.choice(["UA", "AA"], count)
+    late = (distance + (carrier == "UA") > 0.5).astype(float)
+    features = {"distance": np.where(chance.random(count) < 0.1, np.nan, distance), "carrier": carrier, "night": chance.random(count) < 0.5}
+    return pd.DataFrame({"unit_id": "r", "label": late, "weight": 1.0, "score": 0.5, "served_at": pd.Timestamp(0), **features})
+
+
+def test_what_was_predicted_and_what_came_are_no_features(script: Any) -> None:
+    assert list(script.features_of(rows()).columns) == ["distance", "carrier", "night"]
+
+
+def test_a_model_learns_from_a_release_the_same_way_each_time(script: Any) -> None:
+    first, second = (script.fit(rows(), "binary") for _ in range(2))
+    unseen = script.features_of(rows())
+    assert (first.predict_proba(unseen) == second.predict_proba(unseen)).all()
+    assert script.loss(first, rows(), "binary")["brier"] < 0.1
+
+
+def test_a_number_is_learnt_as_a_number(script: Any) -> None:
+    minutes = rows()
+    minutes["label"] = minutes["distance"].fillna(0) * 3
+    assert script.loss(script.fit(minutes, "number"), minutes, "number")["mae"] < 0.5
+
+
+def test_a_row_counts_as_often_as_its_weight_says(script: Any) -> None:
+    few, many = rows(), rows()
+    many.loc[many.label == 0, "weight"] = 20.0
+    sure = [script.fit(seen, "binary").predict_proba(script.features_of(few))[:, 1].mean() for seen in (few, many)]
+    assert sure[1] < sure[0]
+
+
+def test_the_project_and_its_script_are_shipped() -> None:
+    root = Path(__file__).parent.parent
+    assert "retrain/MLproject" in read_toml(root / "pyproject.toml")["tool"]["setuptools"]["package-data"]["pipelines"]
+    assert "python -P train.py" in (PROJECT / "MLproject").read_text()
+    assert (PROJECT / "train.py").is_file()
