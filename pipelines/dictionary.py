@@ -16,7 +16,7 @@ START, END = "<!-- generated: the tables -->", "<!-- end of the generated part -
 
 def dictionary() -> str:
     """Every table and view with its columns, and every reason code, as Markdown."""
-    tables = "\n".join(_table(table) for table in (*TABLES, *KEPT, *VIEWS))
+    tables = "\n".join(_table(table) for table in dict.fromkeys((*TABLES, *KEPT, *VIEWS)))
     reasons = "\n".join(f"| `{code}` | {_cell(meaning)} |" for code, meaning in REASONS.items())
     return (
         f"{tables}\n### Reason codes\n\nWhy a record is in `silver.quarantine`, in the order of the checks.\n\n"
