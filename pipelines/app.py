@@ -110,12 +110,16 @@ class Application:
             self._settler = threading.Thread(target=self._settle_on, name="reconcile", daemon=True)
             self._settler.start()
 
-    def drain(self, progress: Callable[[], None] = lambda: None) -> None:
-        """Process what is in the log now, and stop: chain after chain, then reconcile until nothing is left."""
+    def drain(self, progress: Callable[[], None] = lambda: None, *, tick: bool = True) -> None:
+        """Process what is in the log now, and stop: chain after chain, then reconcile until nothing is left.
+
+        `tick`: state the present as the frontier first, which is a record more in a live log.
+        """
         # A query that ends within seconds would never see to its state, and each start read all that it ever changed.
         self.spark.conf.set("spark.sql.streaming.stateStore.maintenanceInterval", "1s")
         self._prepare(progress)
-        self.log.tick()
+        if tick:
+            self.log.tick()
         self._drain(progress)
         if self.reconciles and self._consumed(wait=False):
 

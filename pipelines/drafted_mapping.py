@@ -17,6 +17,15 @@ NEEDED = {
 }
 """What is said where a role has no column."""
 
+_KEEPS = [
+    '# (to keep some as features: a table [inference.features], with lines such as age = "age";',
+    '# whom a request was about, for `hindsight erase` to find: subject = "customer" under [inference]).',
+]
+_TAKES_BACK = [
+    '# (under [feedback], who judged: rater = "COLUMN"; a column of assert, correct and withdraw: action = "COLUMN").'
+]
+"""What a column that was left out may become all the same."""
+
 
 def draft_mapping(name: str, path: Path, seen: Sample, guess: Guess) -> str:
     closing = "" if guess.holds == "inference" else " --frontier"
@@ -44,7 +53,8 @@ def draft_mapping(name: str, path: Path, seen: Sample, guess: Guess) -> str:
             "",
             "# Left out; what is not named here never enters the lake: " + ", ".join(toml(p.name) for p in guess.left),
         ]
-        out += ['# (to keep some as features: a table [inference.features], with lines such as age = "age").']
+        out += _KEEPS if guess.infers else []
+        out += _TAKES_BACK if guess.judges else []
     return "\n".join(out) + "\n"
 
 

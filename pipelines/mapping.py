@@ -70,7 +70,7 @@ class Mapping:
         return {field.value for field in named if field and isinstance(field.value, str)}
 
     def events(self, row: Row) -> list[tuple[bytes, datetime | None]]:
-        """The events of a row, and when each was received; feedback only where there is a value.
+        """The events of a row, and when each was received; feedback only where there is a value, or one is withdrawn.
 
         Where no column is the id, the content is: the same row is the same event. Feedback that names no request,
         session or subject is about the row's own inference.
@@ -94,8 +94,10 @@ class Mapping:
         return found
 
     def _speaks(self, section: Section, row: Row) -> bool:
-        value = section.fields.get("value")
-        return section.kind != "feedback" or value is None or self._read(value, row) is not None
+        value, action = (section.fields.get(name) for name in ("value", "action"))
+        if section.kind != "feedback" or value is None or self._read(value, row) is not None:
+            return True
+        return action is not None and self._read(action, row) == "withdraw"
 
     def _event(self, section: Section, row: Row) -> dict[str, Any]:
         event: dict[str, Any] = {"kind": section.kind}

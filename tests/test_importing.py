@@ -187,6 +187,16 @@ def test_rows_whose_only_matter_is_a_label_that_is_not_there_are_counted(load: A
     assert (told.records, told.feedback, told.unlabelled) == (1, 1, 1)
 
 
+def test_a_row_that_withdraws_is_an_event_though_it_holds_no_value(load: Any, log: EmbeddedLog, tmp_path: Path) -> None:
+    text = FEEDBACK_ONLY.replace('action = {value = "assert"}', 'action = "action"\nrater = "by"')
+    mapping = write(tmp_path / "m.import.toml", text + 'value = "value"\n')
+    rows = "request_id,value,action,by\na,1,assert,x\na,,withdraw,x\nb,,assert,x\nb,,,x\n"
+    told = load(write(tmp_path / "e.csv", rows), mapping=mapping).files[0]
+    assert (told.records, told.feedback, told.unlabelled) == (2, 2, 2)
+    found = events(log)
+    assert [(event["action"], event.get("value")) for event in found] == [("assert", 1), ("withdraw", None)]
+
+
 def command(tmp_path: Path, *arguments: str) -> int:
     (tmp_path / "conf" / "models").mkdir(parents=True)
     (tmp_path / "conf" / "settings.toml").touch()

@@ -80,6 +80,16 @@ def test_the_rows_are_the_same_whatever_was_lost(
     lakes.proven(root)
 
 
+def test_a_live_log_is_rebuilt_without_a_record_more(spark: SparkSession, settings: Settings) -> None:
+    with Application(settings, spark) as app:
+        app.log.append([b"{}"])
+        app.drain_whole()
+        end = app.log.end()
+    assert all(one.same for one in rebuild(settings, spark))
+    with Application(settings, spark) as app:
+        assert app.log.end() == end
+
+
 def test_the_flow_goes_on_from_where_the_rebuild_ended(spark: SparkSession, settings: Settings) -> None:
     rebuild(settings, spark)
     before = lakes.count(settings.lake.path)
