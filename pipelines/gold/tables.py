@@ -83,7 +83,7 @@ STATISTICS = Table(
 
 EXAMPLES = Table(
     "gold.examples",
-    "One signed training example: what was served, and the outcome of it under one label policy: +1 states it, -1 takes it back.",
+    "One signed training example: what came of one unit under one label policy, once its attribution window has passed.",
     (
         Column("tenant", STRING, "Whose.", skipping=True),
         Column("model", STRING, "The model that served.", skipping=True),
@@ -93,14 +93,23 @@ EXAMPLES = Table(
         Column("unit", STRING, "What is judged: request or item.", skipping=True),
         Column("unit_id", STRING, "The request."),
         Column("item", STRING, 'The item, or "".'),
-        Column("basis", STRING, "`answered`, or `absent`: the outcome is what silence means.", skipping=True),
-        Column("number", DOUBLE, "The outcome, where it is a number.", nullable=True),
+        Column(
+            "basis", STRING, "`answered`, or `absent` where nobody answered and the policy gives silence a value.", skipping=True
+        ),
+        Column(
+            "number",
+            DOUBLE,
+            "The outcome, where it is a number; of basis absent the policy's value, 0 for `negative` whatever is positive.",
+            nullable=True,
+        ),
         Column("text", STRING, "The outcome, where it is a category.", nullable=True),
-        Column("weight", DOUBLE, "1 / `asked` of the inference; 1 without it."),
-        Column("sign", INT, "+1 or -1."),
-        Column("known_at", TIMESTAMP, "When it could be known: never before `matures_at`.", skipping=True),
+        Column("weight", DOUBLE, "1 / the probability with which the label was asked for; 1 without one."),
+        Column("sign", INT, "+1 states it, -1 takes it back."),
+        Column(
+            "known_at", TIMESTAMP, "When this could be known: never before the window has passed (matures_at).", skipping=True
+        ),
         Column("served_at", TIMESTAMP, "When the model answered.", skipping=True),
-        Column("matures_at", TIMESTAMP, "When silence about the unit becomes information.", skipping=True),
+        Column("matures_at", TIMESTAMP, "When silence about the unit becomes information under this policy.", skipping=True),
         Column("prediction", DOUBLE, "The prediction, where it is a number.", nullable=True),
         Column("prediction_text", STRING, "The prediction, where it is a category.", nullable=True),
         Column("score", DOUBLE, "Score of the request, or of the item.", nullable=True),
