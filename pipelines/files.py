@@ -62,13 +62,13 @@ def _scanner(root: Path, delta: DeltaTable, columns: Sequence[str] | None, filte
     return dataset.scanner(columns=columns and list(columns), filter=filters, fragment_scan_options=VERIFIED)
 
 
-def read_files(files: Iterable[str], table: Table, filters: Any = None, columns: Sequence[str] | None = None) -> pa.Table:
+def read_files(files: Iterable[str], table: Table, filters: Any = None, columns: Sequence[str] = ()) -> pa.Table:
     """The rows of some of a table's files, in its schema; partition values from their paths."""
     return read_groups(dict.fromkeys(files), table, filters, columns)
 
 
 def read_groups(
-    groups: Mapping[str, Sequence[int] | None], table: Table, filters: Any = None, columns: Sequence[str] | None = None
+    groups: Mapping[str, Sequence[int] | None], table: Table, filters: Any = None, columns: Sequence[str] = ()
 ) -> pa.Table:
     """The rows of some row groups of a table's files (None: of all), as `read_files`; of all columns, or some."""
     for file in groups:
@@ -83,8 +83,9 @@ def read_groups(
     written = [field for found in fragments[:1] for field in found.physical_schema if field.name not in table.partition_by]
     schema = pa.schema([*written, *parts]) if fragments else table.arrow
     rows = ds.FileSystemDataset(fragments, schema, _FORMAT, local)
-    wanted = table.arrow if columns is None else pa.schema([table.arrow.field(name) for name in columns])
-    return rows.to_table(columns=wanted.names, filter=filters, fragment_scan_options=VERIFIED).cast(wanted)
+    names = list(columns or table.names)
+    asked = pa.schema([table.arrow.field(name) for name in names])
+    return rows.to_table(columns=names, filter=filters, fragment_scan_options=VERIFIED).cast(asked)
 
 
 def keys(file: str, column: str) -> Iterator[tuple[int, pa.ChunkedArray]]:

@@ -16,7 +16,6 @@ from pipelines import cli, files
 from pipelines.app import Application
 from pipelines.content import content_of
 from pipelines.dataset.manifest import manifests, rows_of
-from pipelines.dataset.tables import RELEASED
 from pipelines.erasure import erase as order
 from pipelines.erasure import journal, purge, rewrite, state
 from pipelines.erasure.erase import Erased, erase, finish
@@ -63,7 +62,7 @@ def erased(settings: Settings, spark: SparkSession, subjects: set[str] = GONE) -
 
 def others(root: Path) -> object:
     """The rows of what was sent that name nobody who is gone."""
-    sent = (silver.INFERENCES, silver.FEEDBACK, silver.LABELLED, OUTCOME_LEDGER, EXAMPLES, RELEASED)
+    sent = (silver.INFERENCES, silver.FEEDBACK, silver.LABELLED, OUTCOME_LEDGER, EXAMPLES)
     ids = [next(name for name in ("feedback_id", "unit_id", "request_id") if name in table.names) for table in sent]
     rows = {table.name: (lakes.rows_of(root, table).to_pylist(), name) for table, name in zip(sent, ids, strict=True)}
     return {table: lakes.net_of(row for row in found if row[name] not in THEIRS) for table, (found, name) in rows.items()}
