@@ -11,26 +11,28 @@ from pipelines import leases
 from pipelines.app import Application
 from pipelines.errors import StateError
 from pipelines.jobs import WATCH
+from pipelines.lake import Lake
 from pipelines.models import load_model
 from pipelines.watch.declared import watched_of
 from pipelines.watch.rules import Watched
 from pipelines.watch.tables import ALERTS, DRIFT, TRIGGERS
+from pipelines.watch.watch import Watch
 from tests import generator, lakes
 
 RULES = """
 baseline = 1
 support = 5
-[alerts.wrong]
+[alerts.unanswered]
 label = "late"
-metric = "accuracy"
+metric = "coverage"
 every = "1 hour"
 below = 0.9
 support = 2
 [triggers.retrain]
 label = "late"
-when = {any = ["wrong", "new_examples >= 3"]}
+when = {any = ["unanswered", "new_examples >= 3"]}
 """
-RECORDS = generator.history(7, 240)
+RECORDS = generator.history(7, 160)
 
 
 @pytest.fixture
@@ -56,13 +58,9 @@ def test_a_running_lake_is_watched_the_same_however_its_log_was_split(spark: Spa
     for table in (ALERTS, DRIFT):
         assert lakes.net(once, table) == lakes.net(often, table)
         assert lakes.net(once, table)
-    states = {row["state"] for row in lakes.rows_of(often, TRIGGERS).to_pylist()}
-    assert states >= {"declared"}
+    assert {row["state"] for row in lakes.rows_of(often, TRIGGERS).to_pylist()} >= {"declared"}
     lakes.proven(often)
-    before = lakes.count(often)
-    run(often, spark, watched, len(RECORDS))
-    after = lakes.count(often)
-    assert {name: after[name] for name in ("gold.alerts", "gold.drift")} == {name: before[name] for name in ("gold.alerts", "gold.drift")}
+    assert Watch(Lake(often), [watched])() == 0
 
 
 def test_one_application_watches_at_a_time(spark: SparkSession, watched: Watched, tmp_path: Path) -> None:
