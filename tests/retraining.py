@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from pipelines.contract import Table
 from pipelines.definition import Definition
-from pipelines.gold.tables import FRONTIERS
+from pipelines.gold.tables import EXAMPLES, FRONTIERS
 from pipelines.lake import Lake, Mark
 from pipelines.models import load_model
-from pipelines.retrain.inputs import EXAMPLES, TRIGGERS
 from pipelines.retrain.launch import Loop
 from pipelines.retrain.tables import RETRAININGS
 from pipelines.retrain.tracking import Tracking
+from pipelines.watch.tables import TRIGGERS
 from tests.frames import at
 
 MODEL = """model = "{name}"

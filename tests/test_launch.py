@@ -16,13 +16,14 @@ import pytest
 
 from pipelines import cli, leases
 from pipelines.errors import InputError, MachineError
+from pipelines.gold.tables import EXAMPLES
 from pipelines.lake import Lake
 from pipelines.retrain import launch
-from pipelines.retrain.inputs import EXAMPLES, TRIGGERS
 from pipelines.retrain.launch import Loop, retry, turn
 from pipelines.retrain.ledger import histories
 from pipelines.retrain.tables import RETRAININGS
 from pipelines.retrain.tracking import ATTEMPT, CHALLENGER, CHAMPION, TRIGGER, Tracking, _quoted
+from pipelines.watch.tables import TRIGGERS
 from tests.frames import at
 from tests.launching import POINTS
 from tests.retraining import examples, fill, frontier, held_out, loop_of, model_file, steps, trigger

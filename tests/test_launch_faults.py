@@ -22,10 +22,10 @@ import pytest
 
 from pipelines.extras import extra
 from pipelines.lake import Lake
-from pipelines.retrain.inputs import TRIGGERS
 from pipelines.retrain.ledger import histories
 from pipelines.retrain.tables import RETRAININGS
 from pipelines.retrain.tracking import ATTEMPT, TRIGGER
+from pipelines.watch.tables import TRIGGERS
 from tests.frames import at
 from tests.proxy import spoiling
 from tests.retraining import fill, model_file, trigger

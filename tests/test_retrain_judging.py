@@ -11,11 +11,11 @@ import pytest
 
 from pipelines.definition import Definition
 from pipelines.errors import ConfigError
+from pipelines.gold.tables import EXAMPLES
 from pipelines.lake import Lake
 from pipelines.models import load_model
 from pipelines.retrain.compare import arms, groups, losses, served, shadowed
 from pipelines.retrain.declared import Acceptance, declared
-from pipelines.retrain.inputs import EXAMPLES
 from pipelines.retrain.judge import before_and_after, judge, settle
 from pipelines.retrain.live import outcomes, standing
 from pipelines.retrain.sequence import bounds, interval

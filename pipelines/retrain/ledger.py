@@ -8,8 +8,8 @@ from typing import Any
 
 from pipelines.contract import Table
 from pipelines.lake import Lake, Mark
-from pipelines.retrain.inputs import TRIGGERS
 from pipelines.retrain.tables import RETRAININGS, STEPS
+from pipelines.watch.tables import TRIGGERS
 
 Row = dict[str, Any]
 LAUNCHED = ("fired", "approved", "forced")

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.definition import Definition
+from pipelines.gold.tables import EXAMPLES
 from pipelines.lake import Lake
-from pipelines.retrain.inputs import EXAMPLES
 
 _KEY = [name for name in EXAMPLES.key if name != "known_at"]
 _COLUMNS = [*EXAMPLES.key, "sign", "served_at", "version", "prediction", "score", "scores", "segments", "experiments"]
