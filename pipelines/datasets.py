@@ -15,6 +15,7 @@ from pipelines.console import answer, bar
 from pipelines.dataset.export import FORMATS
 from pipelines.dataset.spec import BASES, SAMPLINGS, SPLITTERS
 from pipelines.errors import InputError
+from pipelines.paths import docs_of
 
 if TYPE_CHECKING:
     from pipelines.lake import Lake
@@ -80,14 +81,16 @@ def release(asked: Namespace) -> int:
     from pipelines.dataset.release import release as cut
     from pipelines.dataset.shown import manifest
     from pipelines.dataset.spec import load_spec
+    from pipelines.gates.judge import gate_of
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
     said: dict[str, Any] = {name: value for name in _SPEC if (value := getattr(asked, name)) is not None}
     if asked.segment:
         said["segments"] = {field: [value for name, value in asked.segment if name == field] for field, _ in asked.segment}
     spec = load_spec(settings.models_path, asked.model, asked.label, said)
+    gate = gate_of(asked.model, settings.conf, docs_of(settings.lake.path, asked.model))
     with _progress("release") as progress:
-        found = cut(settings.lake.path, spec, as_of=asked.as_of, dry_run=asked.dry_run, progress=progress)
+        found = cut(settings.lake.path, spec, as_of=asked.as_of, gate=gate, dry_run=asked.dry_run, progress=progress)
     answer(asked, {"dry_run": asked.dry_run, **asdict(found)}, lambda: manifest(found))
     return 0
 

@@ -21,6 +21,11 @@ SIDE = "_rebuild"
 """The folder in which a rebuild makes everything anew."""
 
 
+def docs_of(root: Path, model: str) -> Path:
+    """What the gate of a model's releases has said, as pages; they may quote values."""
+    return root / "_docs" / model
+
+
 def swap_of(root: Path) -> Path:
     """A file that stands while what was rebuilt is put in its place."""
     return root / SIDE / "READY"

@@ -20,7 +20,7 @@ from pipelines.arguments import Commands, command, count
 from pipelines.console import answer, told
 from pipelines.errors import MachineError, StateError
 from pipelines.lake import Lake
-from pipelines.paths import existing
+from pipelines.paths import docs_of, existing
 
 if TYPE_CHECKING:
     from pipelines.retrain.launch import Loop
@@ -124,9 +124,10 @@ def rollback(asked: Namespace) -> int:
 def work_of(settings: Settings, root: Path) -> Loop:
     """What a launcher works with: the lake's own releases, and the model files beside the settings."""
     from pipelines import settle
-    from pipelines.dataset import load  # type: ignore[import-not-found, unused-ignore]
-    from pipelines.dataset.release import release  # type: ignore[import-not-found, unused-ignore]
-    from pipelines.dataset.spec import load_spec  # type: ignore[import-not-found, unused-ignore]
+    from pipelines.dataset import load
+    from pipelines.dataset.release import release
+    from pipelines.dataset.spec import load_spec
+    from pipelines.gates.judge import gate_of
     from pipelines.models import load_models
     from pipelines.retrain.launch import Loop
     from pipelines.retrain.tables import RETRAININGS
@@ -138,7 +139,8 @@ def work_of(settings: Settings, root: Path) -> Loop:
     def cut(model: str, label: str, as_of: datetime) -> Any:
         frontier = settle.last(lake)["frontier"]  # who forces a trigger may be ahead of it
         spec = load_spec(settings.models_path, model, label)
-        return release(root, spec, as_of=min(as_of, frontier) if frontier else as_of)
+        gate = gate_of(model, settings.conf, docs_of(root, model))
+        return release(root, spec, as_of=min(as_of, frontier) if frontier else as_of, gate=gate)
 
     definitions = load_models(settings.models_path)
     return Loop(lake, settings.models_path, definitions, Tracking(root), cut, lambda name: load(root, name, split="test"))

@@ -31,10 +31,11 @@ def dead(root: Path, tables: Iterable[Table]) -> Iterator[Path]:
 
 
 def purge(root: Path, files: Iterable[Path]) -> None:
-    """Delete them, an unfinished rebuild, and what Spark has said so far, which may quote a row."""
+    """Delete them, an unfinished rebuild, and what gates, trainings and Spark have said so far, which may quote a row."""
     for file in files:
         file.unlink(missing_ok=True)
-    rmtree(root / SIDE, ignore_errors=True)
+    for folder in (SIDE, "_docs", "_mlflow/runs"):
+        rmtree(root / folder, ignore_errors=True)
     for file in (root / "_logs").glob("*"):
         os.truncate(file, 0)
 
