@@ -88,8 +88,17 @@ def offset(text: str) -> int:
 def folder(text: str) -> Path:
     """A folder. Raises InputError no_folder_named: an empty text would be the current one."""
     if not text.strip():
-        raise InputError("no_folder_named", "--lake or --conf is empty; expected a folder. Is a variable of the shell not set?")
+        raise InputError("no_folder_named", "the name of a folder is empty; expected one (--lake, --conf and the like). Is a variable of the shell not set?")
     return Path(text)
+
+
+def utf8(text: str) -> str:
+    """Any argument. Raises InputError not_utf8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError("not_utf8", f"{text!r} is not UTF-8, as all names and paths are expected to be. Is the terminal's locale?") from error
+    return text
 
 
 def positive(text: str) -> float:

@@ -10,7 +10,7 @@ from textwrap import fill
 
 from pipelines import commands, datasets, erasures, gating, questions, redriving, repairs, retraining, watching
 from pipelines.arguments import Commands as _Commands
-from pipelines.arguments import Parser, count, folder, instant, offset, pair, positive
+from pipelines.arguments import Parser, count, folder, instant, offset, pair, positive, utf8
 from pipelines.arguments import command as _command
 from pipelines.arguments import grouped as _parser
 from pipelines.definition import GRAINS
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     top = parser()
     try:
-        asked = top.parse_args(words)
+        asked = top.parse_args([utf8(word) for word in words])
         if asked.run is None:
             top.print_help()
             return 2

@@ -42,12 +42,15 @@ def run(asked: Namespace) -> int:
     from pipelines import moving, session
     from pipelines.app import Application
     from pipelines.gates.suite import declared
+    from pipelines.groups import select
     from pipelines.watch.declared import load_watched
 
     settings = _settings(asked)
     definitions, watched = declared(settings), load_watched(settings.models_path)
     root = settings.lake.path.resolve()
-    leases.refuse_held(root, asked.jobs or NAMES)  # at once: a session takes long to start
+    # at once: a session takes long to start
+    select(asked.jobs, settings)
+    leases.refuse_held(root, asked.jobs or NAMES)
     with (
         _stoppable() as stop,
         session.opened(settings) as spark,

@@ -18,6 +18,7 @@ from pipelines import leases
 from pipelines.app import Application
 from pipelines.content import Content, content_of
 from pipelines.contract import Table
+from pipelines.erasure.returned import refuse_returned
 from pipelines.errors import MachineError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.guards import landed, refuse_a_short_log
@@ -117,6 +118,7 @@ def _refuse_a_lesser_log(root: Path) -> None:
     refuse_a_lost_log(root)
     with closing(EmbeddedLog(log_path(root))) as log:
         refuse_a_short_log(root, log.end(), landed(root))
+    refuse_returned(root)
 
 
 def _need_room(root: Path) -> None:

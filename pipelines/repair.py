@@ -6,7 +6,9 @@ Safe to run again after a crash at any point: each step is one transaction or on
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -17,13 +19,15 @@ import pyarrow.compute as pc
 from pipelines import checkpoint, checksum, files, leases
 from pipelines.bronze.tables import EVENTS
 from pipelines.check import Check
+from pipelines.erasure.returned import returned
 from pipelines.errors import StateError
 from pipelines.guards import landed
 from pipelines.health.checks import checks
 from pipelines.health.marks import generations
 from pipelines.health.tablelog import replay
 from pipelines.jobs import LEASES, TABLES
-from pipelines.log.mend import mend
+from pipelines.log.erase import erase
+from pipelines.log.mend import mend, told
 from pipelines.paths import checkpoints, log_path, refuse_half_erased, refuse_half_rebuilt
 
 LEFTOVERS = ("_log", "_jobs", "_checkpoints", "bronze", "silver", "gold")
@@ -50,6 +54,7 @@ def repair(root: Path, *, dry_run: bool = False) -> Repaired:
         refuse_half_rebuilt(root)
         refuse_half_erased(root)
         done = mend(log_path(root), Landed(root), landed(root), dry_run=dry_run)
+        done += _erased(root, dry_run=dry_run)
         done += _tables(root, dry_run=dry_run)
         done += _generations(root, dry_run=dry_run)
         done += _leftovers(root, dry_run=dry_run)
@@ -80,6 +85,15 @@ class Landed:
         if file not in self._readable:
             self._readable[file] = file.is_file() and files.readable(file)
         return self._readable[file]
+
+
+def _erased(root: Path, *, dry_run: bool) -> Iterator[str]:
+    """What an erasure had replaced in the log is replaced again, where a backup has brought it back."""
+    with suppress(sqlite3.DatabaseError):  # of a dry run on a log that SQLite cannot read
+        if back := returned(root):
+            if not dry_run:
+                erase(log_path(root), back)
+            yield f"log: erased records replaced again, at {told([(offset, offset + 1) for offset in back])}"
 
 
 def _tables(root: Path, *, dry_run: bool) -> Iterator[str]:

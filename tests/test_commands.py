@@ -114,6 +114,14 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
+def test_what_is_not_utf8_is_refused(command: Any) -> None:
+    assert command("explain", "outcome", "--request", "a\udcff") == (2, "not_utf8")
+
+
+def test_an_unknown_job_is_refused_before_anything_starts(command: Any) -> None:
+    assert command("run", "lant") == (2, "unknown_job")
+
+
 def test_a_mistake_of_usage_is_told_as_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["metrics", "--as-of", "then", "--json"]) == 2
     told = capsys.readouterr()

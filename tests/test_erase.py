@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,16 @@ from pipelines.erasure import erase as order
 from pipelines.erasure import journal, purge, rewrite, state
 from pipelines.erasure.erase import Erased, erase, finish
 from pipelines.erasure.plan import plan
+from pipelines.erasure.returned import refuse_returned
 from pipelines.errors import StateError
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.health.checks import checks
 from pipelines.jobs import TABLES
 from pipelines.lake import Lake
 from pipelines.log import erase as log
-from pipelines.paths import checkpoints, erasing
+from pipelines.paths import checkpoints, erasing, log_path
 from pipelines.rebuild import FOLLOWING, rebuild
+from pipelines.repair import repair
 from pipelines.settings import Settings
 from pipelines.silver import tables as silver
 from tests import examples, lakes, people
@@ -137,6 +140,24 @@ def test_it_is_taken_back_by_signed_entries_at_the_times_of_what_they_cancel(
     assert not pc.any(rows[EXAMPLES].filter(pc.less(rows[EXAMPLES]["sign"], 0))["features"].is_valid()).as_py()
     for table in (OUTCOME_LEDGER, EXAMPLES):
         assert not [row for row in lakes.net_of(rows[table].to_pylist()) if any(name in row for name in THEIRS)]
+
+
+def test_a_backup_of_the_log_that_brings_them_back_is_noticed_and_mended(spark: SparkSession, settings: Settings) -> None:
+    root = settings.lake.path
+    with sqlite3.connect(log_path(root)) as live, sqlite3.connect(root / "backup") as kept:
+        live.backup(kept)
+    erased(settings, spark)
+    shutil.move(root / "backup", log_path(root))
+    for suffix in ("-wal", "-shm"):
+        log_path(root).with_name(f"log.sqlite{suffix}").unlink(missing_ok=True)
+    assert "erased_record_returned" in [check.code for check in checks(root) if not check.ok]
+    with pytest.raises(StateError) as refused:
+        refuse_returned(root)
+    assert refused.value.code == "erased_record_returned"
+    mended = repair(root)
+    assert any("erased records replaced again" in line for line in mended.done)
+    assert not mended.left
+    assert not people.traces(root, THEIRS)
 
 
 def test_what_was_taken_back_is_added_up(spark: SparkSession, settings: Settings) -> None:

@@ -11,6 +11,7 @@ from pipelines import checkpoint
 from pipelines.check import Check
 from pipelines.contract import Table
 from pipelines.definitions import DefinitionBook
+from pipelines.erasure.returned import CODE, returned
 from pipelines.errors import StateError
 from pipelines.guards import landed
 from pipelines.health.marks import Query, mismatches, unread
@@ -118,6 +119,10 @@ def _erasures(root: Path) -> Iterator[Check]:
     if (erasing(root) / "plan.json").exists():
         found = "subjects are erased only in part"
         yield Check("Erasure", False, found, "Run `hindsight erase`: it finishes that.", "erasure_unfinished")
+    with suppress(sqlite3.DatabaseError):  # the check of the log tells
+        if back := returned(root):
+            found = f"erased records stand in the log again, at {told([(offset, offset + 1) for offset in back])}"
+            yield Check("Erased records", False, found, REPAIR, CODE)
     with suppress(Exception):  # of a table that cannot be read its own check tells
         try:
             done = sum(len(one.subjects) for one in DefinitionBook(Lake(root)).erasures())

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipelines.errors import StateError
 from pipelines.log.block import Append, checksum, pack, unreadable
-from pipelines.log.sound import opened
+from pipelines.log.sound import opened, visit
 from pipelines.silver.erased import TOMBSTONE
 
 Offsets = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -49,6 +49,23 @@ def erase(path: Path, offsets: Sequence[int]) -> None:
         if "locked" not in str(error):
             raise unreadable(str(path), str(error)) from error
         raise StateError("log_busy", f"{path}: {error}. Others read or write it all the while: try again.") from error
+
+
+def standing(path: Path, offsets: Sequence[int]) -> list[int]:
+    """Of these offsets, those at which a record stands that is no tombstone, ascending; damaged appends are passed over.
+
+    Raises sqlite3.DatabaseError where SQLite cannot read the file.
+    """
+    wanted, found = np.array(offsets, "int64"), list[int]()
+
+    def look(append: Append) -> None:
+        here = wanted[(wanted >= append.start) & (wanted < append.end)].tolist()
+        payloads = append.records()["payload"] if here else []
+        found.extend(at for at in here if payloads[at - append.start].as_py() != TOMBSTONE)
+
+    with closing(opened(path)) as db:
+        visit(db, look)
+    return sorted(found)
 
 
 def _replace(db: sqlite3.Connection, offsets: Offsets) -> Offsets:
