@@ -88,7 +88,7 @@ def offset(text: str) -> int:
 def folder(text: str) -> Path:
     """A folder. Raises InputError no_folder_named: an empty text would be the current one."""
     if not text.strip():
-        raise InputError("no_folder_named", "the name of a folder is empty; expected one (--lake, --conf and the like). Is a variable of the shell not set?")
+        raise InputError("no_folder_named", "the name of a folder is empty; expected one (--lake, --conf …). Is a variable not set?")
     return Path(text)
 
 
@@ -97,7 +97,7 @@ def utf8(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InputError("not_utf8", f"{text!r} is not UTF-8, as all names and paths are expected to be. Is the terminal's locale?") from error
+        raise InputError("not_utf8", f"{text!r} is not UTF-8, as all names and paths are expected to be") from error
     return text
 
 

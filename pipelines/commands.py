@@ -97,12 +97,12 @@ def verify(asked: Namespace) -> int:
 
 
 def maintain(asked: Namespace) -> int:
-    from pipelines.jobs import KEPT, TABLES
+    from pipelines.jobs import LATER, TABLES
     from pipelines.maintain import maintain as keep
 
     settings, lake = _settings(asked), _lake(asked)
     with leases.hold_by_process(lake, NAMES, "maintain"), told.status("maintain") as shown:
-        done = keep(lake, (*TABLES, *KEPT), settings.maintain, vacuum=True, dry_run=asked.dry_run, progress=shown.update)
+        done = keep(lake, (*TABLES, *LATER), settings.maintain, vacuum=True, dry_run=asked.dry_run, progress=shown.update)
     table = Table(title="would be done" if asked.dry_run else "done", header_style="bold")
     for name in ("table", "partitions compacted", "files before", "files after", "log checkpoints", "files deleted"):
         table.add_column(name, justify="left" if name == "table" else "right")

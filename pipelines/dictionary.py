@@ -7,7 +7,7 @@ from pathlib import Path
 from pipelines.contract import Table
 from pipelines.errors import InputError
 from pipelines.gold.tables import VIEWS
-from pipelines.jobs import KEPT, TABLES
+from pipelines.jobs import LATER, TABLES
 from pipelines.silver.reasons import REASONS
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "README.md"
@@ -16,7 +16,7 @@ START, END = "<!-- generated: the tables -->", "<!-- end of the generated part -
 
 def dictionary() -> str:
     """Every table and view with its columns, and every reason code, as Markdown."""
-    tables = "\n".join(_table(table) for table in dict.fromkeys((*TABLES, *KEPT, *VIEWS)))
+    tables = "\n".join(_table(table) for table in (*TABLES, *LATER, *VIEWS))
     reasons = "\n".join(f"| `{code}` | {_cell(meaning)} |" for code, meaning in REASONS.items())
     return (
         f"{tables}\n### Reason codes\n\nWhy a record is in `silver.quarantine`, in the order of the checks.\n\n"

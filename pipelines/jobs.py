@@ -27,7 +27,9 @@ from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, 
 from pipelines.watch import tables as watch
 
 TABLES: tuple[Table, ...] = (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *watch.TABLES)
-KEPT: tuple[Table, ...] = (watch.TRIGGERS, *dataset.TABLES, *retrain.TABLES)
+LATER: tuple[Table, ...] = (*dataset.TABLES, *retrain.TABLES)
+"""Tables that commands make when they need them."""
+KEPT: tuple[Table, ...] = (watch.TRIGGERS, *LATER)
 """What was decided, which no log says: a rebuild keeps these tables as they are."""
 RECONCILE = "reconcile"
 """Runs beside the chains, on a schedule: what the join let go. See `settle.py`."""

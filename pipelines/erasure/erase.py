@@ -34,7 +34,7 @@ from pipelines.erasure.plan import BY_OFFSET, Plan, plan
 from pipelines.erasure.rewrite import drop, net
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.guards import landed
-from pipelines.jobs import BESIDE, KEPT, LEASES, TABLES
+from pipelines.jobs import BESIDE, LATER, LEASES, TABLES
 from pipelines.lake import Lake, Mark, data_version
 from pipelines.log.erase import erase as erase_from_log
 from pipelines.moments import rfc3339
@@ -198,7 +198,7 @@ def _certify(target: Path, root: Path, found: Journal) -> None:
 
 def tables_of(lake: Lake) -> list[Table]:
     """The tables that an erasure looks at."""
-    return [*TABLES, *(table for table in KEPT if lake.exists(table))]
+    return [*TABLES, *(table for table in LATER if lake.exists(table))]
 
 
 def ranges(offsets: Sequence[int]) -> list[list[int]]:

@@ -17,7 +17,7 @@ from pipelines.guards import landed
 from pipelines.health.marks import Query, mismatches, unread
 from pipelines.health.queries import problems
 from pipelines.health.tablelog import TableLog, replay
-from pipelines.jobs import KEPT, RECONCILE, TABLES
+from pipelines.jobs import LATER, RECONCILE, TABLES
 from pipelines.lake import Lake
 from pipelines.log.mend import told
 from pipelines.log.sound import Found, inspect, opened
@@ -41,7 +41,7 @@ def checks(root: Path, *, quick: bool = False) -> list[Check]:
     queries = [Query.of(folder, chain) for folder, chain in chains_of(checkpoints(root).glob("*"))]
     log = log_of(root)
     # a lake that only took records in: the first run makes the other tables
-    due = (*(TABLES if queries or reached else there), *(table for table in KEPT if (root / table.folder).exists()))
+    due = (*(TABLES if queries or reached else there), *(table for table in LATER if (root / table.folder).exists()))
     logs = {table.name: replay(root / table.folder) for table in due}
     return [
         _log(root, log, reached),
