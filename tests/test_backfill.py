@@ -101,7 +101,7 @@ def moments() -> list[generator.datetime]:
     return [generator.START + timedelta(minutes=minutes) for minutes in (100, 170, 300)]
 
 
-@pytest.mark.parametrize("change", [cut, *(pytest.param(one, marks=pytest.mark.reliability) for one in (policy, threshold, window))])
+@pytest.mark.parametrize("change", [cut, *(pytest.param(one, marks=pytest.mark.long) for one in (policy, threshold, window))])
 def test_it_is_as_if_the_definition_had_stood_from_the_beginning(
     spark: SparkSession, whole: Path, settings: Settings, tmp_path: Path, change: Changed
 ) -> None:
@@ -116,7 +116,7 @@ def test_it_is_as_if_the_definition_had_stood_from_the_beginning(
     lakes.proven(root, moments())
 
 
-@pytest.mark.parametrize("change", [threshold, pytest.param(everything, marks=pytest.mark.reliability)])
+@pytest.mark.parametrize("change", [threshold, pytest.param(everything, marks=pytest.mark.long)])
 def test_what_comes_afterwards_moves_the_old_and_the_new(
     spark: SparkSession, whole: Path, settings: Settings, tmp_path: Path, change: Changed
 ) -> None:
@@ -143,7 +143,7 @@ def answers() -> list[generator.Record]:
     return [(json.dumps(event).encode(), last + timedelta(hours=1)) for event in [*made, closing]]
 
 
-@pytest.mark.reliability
+@pytest.mark.long
 def test_what_was_declared_already_is_filled_below_its_declaration(
     spark: SparkSession, settings: Settings, tmp_path: Path
 ) -> None:
@@ -169,7 +169,7 @@ def test_a_second_time_there_is_nothing_to_do(spark: SparkSession, settings: Set
     assert after["gold.statistics"] == before["gold.statistics"]
 
 
-@pytest.mark.reliability
+@pytest.mark.long
 def test_the_whole_log_says_the_same_again(spark: SparkSession, settings: Settings, tmp_path: Path) -> None:
     root = settings.lake.path
     new = hashes_of(revise(settings, spark, declared(everything(generator.SHOP), tmp_path)))
@@ -192,7 +192,7 @@ def begun(spark: SparkSession, settings: Settings, tmp_path: Path) -> list[Defin
     return [part.definition for part in parts]
 
 
-@pytest.mark.reliability
+@pytest.mark.long
 def test_a_crash_after_every_single_commit_changes_nothing(
     spark: SparkSession, settings: Settings, begun: list[Definition], tmp_path: Path
 ) -> None:
@@ -214,7 +214,7 @@ def test_what_is_unfinished_is_said_by_name(spark: SparkSession, settings: Setti
     assert partly.value.code == proving.value.code == "backfill_unfinished"
 
 
-@pytest.mark.reliability
+@pytest.mark.long
 def test_a_whole_rebuild_forgets_what_was_not_yet_declared(
     spark: SparkSession, settings: Settings, begun: list[Definition]
 ) -> None:

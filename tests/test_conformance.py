@@ -19,7 +19,7 @@ from pipelines.watch import tables as watch
 from tests import generator, lakes
 
 HISTORY = generator.history(5, 100)
-SPLITS = [(), pytest.param((120,), marks=pytest.mark.reliability)]
+SPLITS = [(), pytest.param((120,), marks=pytest.mark.long)]
 """The history in one run; and in two, where reconcile has something to do."""
 CHANGED = "changed"
 """A lake that takes its committers in turn."""
@@ -54,7 +54,7 @@ def test_both_write_the_same_rows(lake_of: Callable[..., Path], table: Table, sp
     assert rows == others
 
 
-@pytest.mark.reliability
+@pytest.mark.long
 def test_a_lake_may_change_its_committer(lake_of: Callable[..., Path]) -> None:
     lakes.proven(lake_of(CHANGED, (80, 60)))
 

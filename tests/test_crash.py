@@ -69,7 +69,7 @@ def test_a_crash_after_every_single_commit_changes_nothing(whole: Path) -> None:
     lakes.proven(whole)
 
 
-@pytest.mark.reliability
+@pytest.mark.long
 @pytest.mark.parametrize("table", FED, ids=lambda table: table.name)
 def test_a_crash_after_a_commit_to_one_table_changes_nothing(
     spark: SparkSession, half: Path, tmp_path: Path, table: Table
@@ -248,7 +248,7 @@ def test_ctrl_c_ends_a_run_in_order_and_the_next_one_goes_on(spark: SparkSession
     finished(lake, spark)
 
 
-@pytest.mark.reliability
+@pytest.mark.long
 @pytest.mark.parametrize("table", [silver.CONTROLS, STATISTICS, silver.LABELLED], ids=lambda table: table.name)
 def test_kill_9_at_any_moment_loses_and_repeats_nothing(spark: SparkSession, tmp_path: Path, table: Table) -> None:
     lake = filled(tmp_path / "lake")

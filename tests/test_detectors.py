@@ -132,7 +132,7 @@ def test_stable_periods_looked_at_after_every_window_are_alarmed_no_more_often_t
     assert alarms(100, 60, made, 0.2) <= 0.2
 
 
-@pytest.mark.reliability
+@pytest.mark.long
 @pytest.mark.parametrize("made", [stable, normal])
 @pytest.mark.parametrize("alpha", [0.2, 0.05, 0.01])
 def test_a_thousand_stable_periods(made: Any, alpha: float) -> None:
@@ -159,7 +159,7 @@ def delays(drop: float, periods: int, before: int = 30) -> list[float]:
     return made
 
 
-@pytest.mark.reliability
+@pytest.mark.long
 @pytest.mark.parametrize("drop", [0.03, 0.05, 0.1, 0.2])
 def test_the_delay_of_planted_drops(drop: float) -> None:
     found = sorted(delays(drop, 100))

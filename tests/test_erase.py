@@ -92,7 +92,7 @@ def test_nothing_of_them_is_left_and_nobody_else_moves(spark: SparkSession, sett
     assert [check for check in checks(root) if not check.ok] == []
 
 
-@pytest.mark.reliability
+@pytest.mark.long
 def test_what_comes_afterwards_is_counted_and_who_comes_again_is_refused(spark: SparkSession, settings: Settings) -> None:
     erased(settings, spark)
     lakes.run(settings, spark, [HISTORY[LANDED:]])

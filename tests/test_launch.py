@@ -80,7 +80,7 @@ def test_a_bad_challenger_is_refused(root: Path) -> None:
     [
         ("crashing", "no column named price", 120),
         ("hanging", "[training_timeout]", 4),
-        pytest.param("modelless", "[no_model]", 120, marks=pytest.mark.reliability),
+        pytest.param("modelless", "[no_model]", 120, marks=pytest.mark.long),
     ],
 )
 def test_a_training_that_goes_wrong_fails_the_trigger_and_says_why(root: Path, entry: str, told: str, most: int) -> None:

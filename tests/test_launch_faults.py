@@ -134,7 +134,7 @@ def one_run_each(tmp_path: Path, count: int, kills: int, seed: int) -> None:
     assert orders.keys() == {f"t{i:03d}-1" for i in range(count)}
 
 
-@pytest.mark.reliability
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(5))
 def test_two_hundred_triggers_fifty_crashes_a_third_of_the_answers_spoilt(tmp_path: Path, part: int) -> None:
     one_run_each(tmp_path, 40, 10, part)

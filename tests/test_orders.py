@@ -70,7 +70,7 @@ def in_pieces(labelled: pa.Table) -> Iterator[pa.Table]:
         yield labelled.filter(pc.equal(piece, number))
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.reliability) for seed in range(2, 6))])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 6))])
 def test_any_order_of_events_gives_the_same_gold(spark: SparkSession, seed: int) -> None:
     found = through_the_transforms(spark, shuffled(seed))
     for rows in found.values():

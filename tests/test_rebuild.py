@@ -64,7 +64,7 @@ def lose_silver_gold_and_checkpoints(root: Path) -> None:
     "damage",
     [
         *(damage_nothing, lose_silver_gold_and_checkpoints),
-        *(pytest.param(one, marks=pytest.mark.reliability) for one in (damage_gold, damage_the_table_log)),
+        *(pytest.param(one, marks=pytest.mark.long) for one in (damage_gold, damage_the_table_log)),
     ],
 )
 def test_the_rows_are_the_same_whatever_was_lost(
@@ -105,7 +105,7 @@ class KilledError(Exception):
     """The process is gone."""
 
 
-@pytest.mark.parametrize("renames", [3, *(pytest.param(one, marks=pytest.mark.reliability) for one in (0, 2, 6, 8))])
+@pytest.mark.parametrize("renames", [3, *(pytest.param(one, marks=pytest.mark.long) for one in (0, 2, 6, 8))])
 def test_one_that_is_killed_while_it_changes_places_is_finished_by_the_next(
     spark: SparkSession, whole: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, renames: int
 ) -> None:

@@ -50,7 +50,7 @@ def test_who_looks_after_every_outcome_is_misled_no_more_often_than_stated(kind:
     assert misses(200, 1000, draw, mean, 0.1) <= 20
 
 
-@pytest.mark.reliability
+@pytest.mark.long
 @pytest.mark.parametrize("kind", STABLE)
 @pytest.mark.parametrize("alpha", [0.05, 0.1])
 def test_a_thousand_periods_of_five_thousand_looks(kind: str, alpha: float) -> None:
