@@ -40,8 +40,13 @@ def read(
 ) -> dict[str, Any]:
     """What one record says: a row of PARSED. It was appended when it was received, unless said otherwise."""
     times = {"received_at": received_at, "appended_at": appended_at or received_at}
-    events = EVENTS.frame([EVENTS.row(payload=payload, offset=offset, **times)])
-    found: dict[str, Any] = parse(events, definitions=definitions).to_pylist()[0]
+    (found,) = read_all([EVENTS.row(payload=payload, offset=offset, **times)], definitions)
+    return found
+
+
+def read_all(events: Sequence[dict[str, Any]], definitions: Sequence[Definition]) -> list[dict[str, Any]]:
+    """What rows of bronze.events say: rows of PARSED."""
+    found: list[dict[str, Any]] = parse(EVENTS.frame(list(events)), definitions=definitions).to_pylist()
     return found
 
 

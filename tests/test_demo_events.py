@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from pipelines.bronze.tables import EVENTS
 from pipelines.definition import Definition
 from pipelines.demo import flights, mischief, model
 from pipelines.demo.events import LONGEST, START, WINDOW, Batch, replay
@@ -22,7 +23,7 @@ from pipelines.demo.mischief import Mischief
 from pipelines.demo.sender import LABEL
 from pipelines.errors import InputError
 from pipelines.models import load_model
-from tests.frames import read
+from tests.frames import read, read_all
 
 MODEL_FILE = Path(__file__).resolve().parent.parent / "conf/models/arrival_delay.toml"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,15 +57,15 @@ class Log:
         self.inferences: dict[str, list[Told]] = {}
         self.feedback: dict[str, list[Told]] = {}
         self.reasons: Counter[str] = Counter()
-        for batch in batches:
-            for payload, received_at in zip(batch.payloads, batch.received_at, strict=True):
-                row = read(payload, received_at, 0, definitions)
-                if row["reason"]:
-                    self.reasons[row["reason"]] += 1
-                else:
-                    events = self.inferences if row["kind"] == "inference" else self.feedback
-                    told = Told(received_at, json.loads(payload), row["body_hash"])
-                    events.setdefault(row["event_id"], []).append(told)
+        sent = [pair for batch in batches for pair in zip(batch.payloads, batch.received_at, strict=True)]
+        records = [EVENTS.row(payload=payload, offset=0, received_at=at, appended_at=at) for payload, at in sent]
+        for (payload, received_at), row in zip(sent, read_all(records, definitions), strict=True):
+            if row["reason"]:
+                self.reasons[row["reason"]] += 1
+            else:
+                events = self.inferences if row["kind"] == "inference" else self.feedback
+                told = Told(received_at, json.loads(payload), row["body_hash"])
+                events.setdefault(row["event_id"], []).append(told)
 
     def standing(self) -> tuple[list[Told], list[Told]]:
         """The inferences and the feedback that stand: the first of each id."""

@@ -78,7 +78,7 @@ def test_spark_reads_what_was_written(spark: SparkSession, lake: Lake) -> None:
 def test_files_are_passed_over_by_their_statistics_and_no_row_is_lost(lake: Lake) -> None:
     everything = rows()
     for column in STATISTICS.skipping:
-        for value in set(everything[column].to_pylist()):
+        for value in sorted(set(everything[column].to_pylist()))[::3]:
             for holds in (ds.field(column) == value, ds.field(column) > value, ds.field(column) <= value):
                 found = files.read(lake.path(STATISTICS), lake.open(STATISTICS), None, holds)
                 assert by_bucket(found) == by_bucket(everything.filter(holds))

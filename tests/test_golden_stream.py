@@ -41,7 +41,9 @@ def rows(app: Application, table: Table) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("committer", "splits"), [("arrow", [15]), ("arrow", [3, 5, 1, 6]), ("spark", [7, 8])], ids=str
+    ("committer", "splits"),
+    [("arrow", [15]), ("arrow", [3, 5, 1, 6]), pytest.param("spark", [7, 8], marks=pytest.mark.long)],
+    ids=str,
 )
 def test_gold_is_the_same_however_the_log_was_split(
     spark: SparkSession, tmp_path: Path, committer: str, splits: list[int]
