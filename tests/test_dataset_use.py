@@ -327,6 +327,11 @@ def test_the_commands_do_what_they_say(root: Path, tmp_path: Path, capsys: pytes
     for words in (("--as-of", "2026-03-04"), ("--split", "time", "--segment", "origin=JFK")):
         assert command(root, "release", *which, *words) == 0
     assert "split time; shares 0.8, 0.1, 0.1" in capsys.readouterr().out
+    found = manifests(Lake(root))[-1]
+    assert found.splits["train"] > found.splits["test"]
+    assert command(root, "list") == 0
+    counts = [str(found.splits[name]) for name in ("train", "validation", "test")]
+    assert re.search(r"\s+".join(map(re.escape, counts)), capsys.readouterr().out)
     assert command(root, "release", *which, "--split", "time", "--segment", "origin=JFK", "--json") == 0
     assert json.loads(capsys.readouterr().out)["name"] == "m/late/2"
     assert command(root, "show", "m/late", "--json") == 0

@@ -16,7 +16,7 @@ from pipelines.dataset.difference import Difference
 from pipelines.dataset.manifest import Manifest
 from pipelines.dataset.path import RowPath
 from pipelines.dataset.rebuild import Recut
-from pipelines.dataset.spec import BASES
+from pipelines.dataset.spec import BASES, SPLITS
 from pipelines.explain.shown import request_path
 
 _UNSAID: tuple[Any, ...] = (None, [], {}, False)
@@ -29,7 +29,7 @@ def listed(found: Sequence[Manifest]) -> Group:
     table = _table(("release", "as of", "rows", "train", "validation", "test", "sampling", "gates", "content", "superseded by"))
     heirs = {one.supersedes: one.name for one in found}
     for one in found:
-        splits = [f"{count:,}" for count in one.splits.values()]
+        splits = [f"{one.splits[name]:,}" for name in SPLITS]
         told = [one.name, one.as_of, f"{one.rows:,}", *splits, one.spec["sampling"], str(len(one.gates) or "-"), one.content[:16]]
         gone = heirs.get(one.name, "")
         table.add_row(*map(escape, [*told, gone]), style="dim" if gone else None)
@@ -44,7 +44,7 @@ def manifest(found: Manifest, runs: Sequence[str] = ()) -> Group:
         "policy": found.policy,
         "asked": "; ".join(_asked(found)),
         "read": ", ".join(f"{name} version {version}" for name, version in found.inputs.items()),
-        "rows": f"{found.rows:,} ({_counts(found.splits)})",
+        "rows": f"{found.rows:,} ({_counts({name: found.splits[name] for name in SPLITS})})",
         "outcomes": _counts(found.classes) or found.schema["label"],
         "left out": _counts({name.replace("_", " "): count for name, count in found.exclusions.items()}) or "none",
         "features": ", ".join(f"{name} ({kind})" for name, kind in found.schema["features"].items()) or "none",
