@@ -530,9 +530,9 @@ MUTANTS = (
     ),
     Mutant(
         "what was taken back is judged",
-        "retrain/live.py",
-        'pc.greater(net["sign_sum"], 0)',
-        'pc.greater(net["sign_sum"], -9)',
+        "dataset/standing.py",
+        'pc.greater(beliefs["sign_sum_sum"], 0)',
+        'pc.greater(beliefs["sign_sum_sum"], -9)',
         "tests/test_retrain_judging.py::test_examples_are_netted_and_come_in_the_order_in_which_they_were_known",
     ),
     Mutant(

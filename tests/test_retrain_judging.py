@@ -17,7 +17,7 @@ from pipelines.models import load_model
 from pipelines.retrain.compare import arms, groups, losses, served, shadowed
 from pipelines.retrain.declared import Acceptance, declared
 from pipelines.retrain.judge import before_and_after, judge, settle
-from pipelines.retrain.live import outcomes, standing
+from pipelines.retrain.live import as_known, outcomes
 from pipelines.retrain.sequence import bounds, interval
 from tests.frames import at
 from tests.retraining import examples, fill, model_file, net
@@ -170,8 +170,8 @@ def test_examples_are_netted_and_come_in_the_order_in_which_they_were_known(defi
     one, other = examples(definition, [1.0, 1.0])
     late = {**one, "known_at": at(90)}
     back = {**one, "sign": -1, "known_at": at(80)}
-    assert standing(net([late, back, other, one]))["unit_id"].to_pylist() == ["r00001", "r00000"]
-    assert standing(net([back, other, one]))["unit_id"].to_pylist() == ["r00001"]
+    assert as_known(net([late, back, other, one]))["unit_id"].to_pylist() == ["r00001", "r00000"]
+    assert as_known(net([back, other, one]))["unit_id"].to_pylist() == ["r00001"]
 
 
 def test_a_verdict_as_of_a_time_sees_only_what_was_known_and_mature_then(definition: Definition, tmp_path: Path) -> None:

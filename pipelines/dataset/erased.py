@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 
-from pipelines import files
 from pipelines.dataset import manifest as manifests
 from pipelines.dataset.candidates import label_of
 from pipelines.dataset.manifest import Manifest
-from pipelines.lake import Lake, stands
-
-_RETRAININGS = "gold/retrainings"
+from pipelines.lake import Lake
+from pipelines.retrain.tables import RETRAININGS
 
 
 def succeed(lake: Lake, erasure: int) -> list[Manifest]:
@@ -46,11 +43,10 @@ def succeed(lake: Lake, erasure: int) -> list[Manifest]:
 
 def runs(lake: Lake, manifest: Manifest) -> list[str]:
     """The training runs that have used a release, with the versions that came of them, as gold.retrainings names them."""
-    path = lake.root / _RETRAININGS
-    if not stands(path):
+    if not lake.exists(RETRAININGS):
         return []
     of_it = (pc.field("release") == manifest.name) & pc.field("run_id").is_valid()
-    rows = files.read(path, DeltaTable(path), ["run_id", "version"], of_it).to_pylist()
+    rows = lake.read(RETRAININGS, ["run_id", "version"], of_it).to_pylist()
     return sorted({f"run {row['run_id']}" for row in rows} | {f"version {row['version']}" for row in rows if row["version"]})
 
 

@@ -7,11 +7,11 @@ after that it is found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,7 @@ from pipelines.dataset.tables import RELEASED
 from pipelines.definition import Definition
 from pipelines.errors import InputError
 from pipelines.explain.sources import Sources
+from pipelines.gates.verdict import Verdict
 from pipelines.gold.tables import EXAMPLES
 from pipelines.lake import Lake
 from pipelines.moments import rfc3339
@@ -41,13 +42,6 @@ MOST_CLASSES = 20
 """A number with more values than that is counted by none of them."""
 _READ = [*(name for name in RELEASED.computed.names if name not in ("release", "split", "number", "text"))]
 Told = Callable[[int, int], None]
-
-
-class Verdict(Protocol):
-    """What a gate says of rows, as gold.released holds them: of each its rule, column, unexpected, examples, passed (None: not judged)."""
-
-    @property
-    def rules(self) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 import pyarrow as pa
 
+from pipelines.dataset.manifest import Manifest
 from pipelines.definition import Definition
 from pipelines.errors import ConfigError, HindsightError, InputError, MachineError, StateError
 from pipelines.lake import Lake
@@ -27,16 +27,6 @@ from pipelines.retrain.tracking import CHAMPION, DIGEST, RELEASE, TRIGGER, Track
 LEASE = "launch"
 """One launcher at a time."""
 ENDED_RUN = ("FINISHED", "FAILED", "KILLED")
-
-
-class Manifest(Protocol):
-    """What the loop needs to know of a release."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def digest(self) -> str: ...
 
 
 @dataclass(frozen=True)

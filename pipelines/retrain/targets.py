@@ -10,11 +10,11 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ConfigError, MachineError
+from pipelines.extras import extra
 from pipelines.retrain.declared import Retrain
 
 TOKEN = "HINDSIGHT_RETRAIN_TOKEN"
@@ -46,11 +46,7 @@ def kafka(retrain: Retrain, order: Order) -> None:
 
     Raises MachineError `target_refused` or `extra_missing`.
     """
-    try:
-        confluent = import_module("confluent_kafka")
-    except ImportError as error:
-        raise MachineError("extra_missing", f"{error}. Install it: pip install 'hindsight-lakehouse[kafka]'") from error
-    producer = confluent.Producer({"bootstrap.servers": retrain.url, "enable.idempotence": True})
+    producer = extra("confluent_kafka", "kafka").Producer({"bootstrap.servers": retrain.url, "enable.idempotence": True})
     errors: list[Any] = []
     body = json.dumps(dict(order)).encode()
     producer.produce(retrain.topic, body, key(order).encode(), on_delivery=lambda error, _: errors.append(error))

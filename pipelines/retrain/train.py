@@ -55,7 +55,7 @@ def loss(model: Pipeline, rows: pd.DataFrame, kind: str) -> dict[str, float]:
 
 def main() -> None:
     """Train on one split, look at another, and register what came of it. What it is judged on it never sees."""
-    from pipelines.dataset import load  # type: ignore[import-not-found, unused-ignore]
+    from pipelines.dataset import load
 
     parser = argparse.ArgumentParser()
     for name in ("lake", "release", "model"):

@@ -22,10 +22,8 @@ _DRIFT = ("every", "by", "support", "baseline", "alpha", "least", "features", "s
 def load_watched(directory: Path) -> list[Watched]:
     """What the model files of a folder have watched. Raises ConfigError as `load_models`, and unknown_metric, unknown_label."""
     definitions = load_models(directory)
-    return [
-        watched_of(path, [one for one in definitions if one.model == read_toml(path)["model"]])
-        for path in model_files(directory)
-    ]
+    models = {path: read_toml(path)["model"] for path in model_files(directory)}
+    return [watched_of(path, [one for one in definitions if one.model == model]) for path, model in models.items()]
 
 
 def watched_of(path: Path, definitions: list[Definition]) -> Watched:
