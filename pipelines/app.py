@@ -120,11 +120,11 @@ class Application:
         self._prepare(progress)
         if tick:
             self.log.tick()
-        self._drain(progress)
+        self._drain(progress, self.groups)
         if self.reconciles and self._consumed(wait=False):
 
             def hand_over() -> bool:
-                self._drain(progress)
+                self._drain(progress, [group for group in self.groups if group.jobs[0].inputs])
                 return self._consumed(wait=False)
 
             self._settle(self._landed(), hand_over)
@@ -172,14 +172,14 @@ class Application:
             backfill.carry_out(unfinished, self.lake, self.log, progress)
         self._backfilled = backfilled(self.log, settle.last(self.lake)["end_offset"])
         if unfinished:
-            self._drain(progress)
+            self._drain(progress, self.groups)
             backfill.finish(self.root)
 
     def _landed(self) -> int:
         return checkpoint.landed(checkpoints(self.root))
 
-    def _drain(self, progress: Callable[[], None]) -> None:
-        for group in self.groups:
+    def _drain(self, progress: Callable[[], None], groups: Sequence[Group]) -> None:
+        for group in groups:
             query = self._start(group, once=True)
             while query.isActive:
                 with suppress(StreamingQueryException):  # `check` tells it

@@ -38,7 +38,7 @@ small_files = 1
 checkpoint_every = 3
 retain = "10 seconds"
 """
-LULL, SHORT_LULL = 30.0, 3.0
+LULL, SHORT_LULL = 30.0, 1.0
 """Seconds that the application is at work before the next operation, in the full size and in the short one."""
 
 

@@ -45,14 +45,14 @@ class Attempts:
         started = time.monotonic()
         self._refused(self.place.start(*words), started, " ".join(words))
 
-    def restart(self) -> subprocess.Popen[bytes]:
-        """Start again at once, until it is let in; the application at work."""
+    def restart(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start again at once, until it is let in; the application at work, or at its end with all done."""
         deadline = time.monotonic() + PATIENCE
         while True:
             before, started = self.place.planned("land"), time.monotonic()
-            process = self.place.start("run")
+            process = self.place.start("run", *words)
             until(lambda: process.poll() is not None or self.place.planned("land") > before)  # noqa: B023
-            if process.poll() is None:
+            if not process.poll():
                 return process
             refused = self._refused(process, started, "a restart")
             assert refused and time.monotonic() < deadline, self.place.told(process)  # noqa: PT018
@@ -91,8 +91,7 @@ def run(seed: int, size: int, folder: Path, spark: SparkSession) -> Figures:
             attempts.beside("run", "--once")
             jvm.resume()
     place.append(lives[-1], most=max(1, batch // 3))
-    kill(attempts.restart())
-    last = place.start("run", "--once")
+    last = attempts.restart("--once")
     assert last.wait() == 0, place.told(last)
     return {
         "refused": len(attempts.refused),
