@@ -178,7 +178,7 @@ CHECK = Check(
     "Maintenance of every kind, again and again under load, loses and doubles nothing, and nobody who reads notices",
     run,
     short=300,
-    full=60_000,
+    full=15_000,
     wanted={
         **AGREES,
         "operations": at_least(len(OPERATIONS)),
