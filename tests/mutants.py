@@ -445,6 +445,13 @@ MUTANTS = (
         "tests/test_dataset.py::test_as_of_a_time_is_what_was_known_before_it_whatever_comes_later",
     ),
     Mutant(
+        "a page of a gate fetches from elsewhere",
+        "gates/page.py",
+        """_FETCHED.sub("", text)""",
+        "text",
+        "tests/test_gates.py::test_the_page_is_that_of_great_expectations_and_fetches_nothing",
+    ),
+    Mutant(
         "a sample without stored weights",
         "dataset/sampling.py",
         """np.array([one["of"] / one["drawn"] for one in told])[codes]""",

@@ -191,7 +191,7 @@ def _judged(verdict: Verdict) -> list[dict[str, Any]]:
         raise InputError(
             "gate_failed",
             f"{len(failed)} of {len(verdict.rules)} rules do not hold:{lines}\nNothing was released; the release before stands. Mend what "
-            "sends such rows, or leave them out by a filter.",
+            "sends such rows, or leave them out by a filter." + (f" The verdict as a page: {verdict.docs}" if verdict.docs else ""),
         )
     return [{"rule": one.rule, "column": one.column, "unexpected": one.unexpected, "passed": one.passed} for one in verdict.rules]
 
