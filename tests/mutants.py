@@ -46,6 +46,13 @@ MUTANTS = (
         "tests/test_crash.py::test_a_batch_is_written_once_under_its_mark",
     ),
     Mutant(
+        "a handle follows for ever",
+        "handles.py",
+        "self._table.version() - self._opened_at < FOLLOWED",
+        "self._table.version() - self._opened_at >= 0",
+        "tests/test_lake.py::test_a_handle_is_opened_anew_when_it_has_followed_many_versions",
+    ),
+    Mutant(
         "float sums",
         "exact.py",
         "result = _CONTEXT.add(result, value)",
@@ -343,6 +350,20 @@ MUTANTS = (
         "< query.noted.get(name, -1) <= query.done:",
         "< query.noted.get(name, -1) <= -1:",
         _check("rebuild"),
+    ),
+    Mutant(
+        "an old backup of what no log says is taken",
+        "health/checks.py",
+        "if ends.get(name, -1) < reached}",
+        "if name not in ends}",
+        "tests/test_health.py::test_an_old_backup_of_what_no_log_says_is_noticed_until_it_is_taken_as_it_is",
+    ),
+    Mutant(
+        "what a failed training said outlives an erasure",
+        "erasure/rewrite.py",
+        """pc.if_else(pc.equal(rows["step"], "failed"), SILENCED, rows["reason"])""",
+        """rows["reason"]""",
+        "tests/test_erased.py::test_why_a_training_failed_goes_with_an_erasure",
     ),
     Mutant(
         "a fresh checkpoint is taken over tables that are filled",

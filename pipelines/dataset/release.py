@@ -73,7 +73,7 @@ def release(
 ) -> Manifest:
     """Cut a release as of a time (the frontier), or find the one that was cut; with `dry_run` nothing is kept and no name is given.
 
-    `gate` judges the rows, as gold.released holds them, before they are kept.
+    Rows that are lost of the one that is found are kept again. `gate` judges the rows, as gold.released holds them, before they are kept.
     Raises InputError `unknown_model`, `unknown_label`, `as_of_above_frontier`, `no_examples`, `feature_mixed`, `label_mixed`,
     `gate_failed`, `no_classes`; StateError `no_frontier`, `table_missing`, `lease_held` and what `paths.existing` raises.
     """
@@ -88,9 +88,7 @@ def release(
         found, rows = cut(lake, spec, definition, cut_at, progress=progress)
         found = replace(found, gates=_judged(gate(rows)) if gate else []).sealed()
         there = [one for one in manifests.manifests(lake, spec.model, spec.label) if one.digest == found.digest]
-        if there:
-            return there[0]
-        found = replace(found, name=manifests.next_name(lake, spec.model, spec.label))
+        found = there[0] if there else replace(found, name=manifests.next_name(lake, spec.model, spec.label))
         at = rows.schema.get_field_index("release")
         manifests.keep(lake, found, rows.set_column(at, "release", pa.repeat(found.root, rows.num_rows)))
     return found
