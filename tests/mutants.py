@@ -501,6 +501,13 @@ MUTANTS = (
         "tests/test_dataset_use.py::test_an_erasure_leaves_a_successor_that_says_so",
     ),
     Mutant(
+        "a successor forgets what had learnt from its release",
+        "dataset/erased.py",
+        "runs=runs(lake, one),",
+        "runs=[],",
+        "tests/test_loop_whole.py::test_from_a_trigger_to_a_champion_by_one_command",
+    ),
+    Mutant(
         "look at immature cells",
         "watch/windows.py",
         "seen = np.maximum(mature, known + MINUTE)",
