@@ -359,6 +359,8 @@ def test_the_commands_do_what_they_say(root: Path, tmp_path: Path, capsys: pytes
     [
         ("unknown_release", 2, "show m/late/7"),
         ("unknown_model", 2, "release --model n --label late"),
+        ("unknown_segment", 2, "release --model m --label late --segment orgin=JFK"),
+        ("unknown_segment", 2, "release --model m --label late --sampling stratified --size 9 --by orgin"),
         ("bad_value", 2, "release --model m --label late --window soon"),
         ("bad_usage", 2, "release --model m --label late --sampling some"),
         ("not_a_time", 2, "release --model m --label late --as-of then"),

@@ -29,7 +29,7 @@ from pipelines.dataset.splitting import split
 from pipelines.dataset.standing import Examples
 from pipelines.dataset.tables import RELEASED
 from pipelines.definition import Definition
-from pipelines.errors import InputError
+from pipelines.errors import InputError, nearest
 from pipelines.explain.sources import Sources
 from pipelines.gates.verdict import Verdict
 from pipelines.gold.tables import EXAMPLES
@@ -74,12 +74,13 @@ def release(
     """Cut a release as of a time (the frontier), or find the one that was cut; with `dry_run` nothing is kept and no name is given.
 
     Rows that are lost of the one that is found are kept again. `gate` judges the rows, as gold.released holds them, before they are kept.
-    Raises InputError `unknown_model`, `unknown_label`, `as_of_above_frontier`, `no_examples`, `feature_mixed`, `label_mixed`,
-    `gate_failed`, `no_classes`; StateError `no_frontier`, `table_missing`, `lease_held` and what `paths.existing` raises.
+    Raises InputError `unknown_model`, `unknown_label`, `unknown_segment`, `as_of_above_frontier`, `no_examples`, `feature_mixed`,
+    `label_mixed`, `gate_failed`, `no_classes`; StateError `no_frontier`, `table_missing`, `lease_held` and what `paths.existing` raises.
     """
     lake = manifests.lake_of(lake_path)
     sources = Sources(lake.root)
     definition = newest(named([one for one in sources.definitions if one.policy], model=spec.model, label=spec.label))[0]
+    _refuse_unknown_segments(spec, definition)
     frontier = sources.frontier()
     cut_at = not_above(frontier, as_of) if as_of else frontier
     if dry_run:
@@ -179,6 +180,17 @@ def _chosen(examples: Examples, decided: Decided) -> Iterator[pa.Table]:
         yield pa.table({name: columns.get(name, rows[name] if name not in columns else None) for name in RELEASED.computed.names}).cast(
             RELEASED.computed
         )
+
+
+def _refuse_unknown_segments(spec: Spec, definition: Definition) -> None:
+    """Raise InputError `unknown_segment` where rows are asked for by a field that the model does not declare."""
+    known = [name for name, _ in definition.segments]
+    for name in (*spec.by, *(name for name, _ in spec.segments)):
+        if name not in known:
+            declared = ", ".join(known) or "none"
+            raise InputError(
+                "unknown_segment", f'the model "{spec.model}" declares no segment "{name}"{nearest(name, known)}; it has: {declared}.'
+            )
 
 
 def _judged(verdict: Verdict) -> list[dict[str, Any]]:
