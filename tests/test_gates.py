@@ -297,6 +297,13 @@ def test_check_judges_what_is_in_the_lake(lake: Path, tmp_path: Path, capsys: py
     assert "nothing is broken" in capsys.readouterr().out
 
 
+def test_a_file_where_the_folder_of_the_page_should_be_is_named(lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    for docs in (tmp_path / "file", tmp_path / "file" / "docs"):
+        assert main(["gates", "check", *words(lake, tmp_path, HOUR), "--docs", str(docs)]) == 2
+        assert "not_a_folder" in capsys.readouterr().err
+
+
 def test_show_says_what_refine_keeps_and_since_when(lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = words(lake, tmp_path, HOUR, MEAN, changed(CARRIER, regex="[a-z][/b]", mostly=0.5))
     assert main(["gates", "show", *options]) == 0
