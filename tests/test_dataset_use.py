@@ -26,6 +26,7 @@ from pipelines.dataset.rebuild import rebuild
 from pipelines.dataset.release import release
 from pipelines.dataset.spec import load_spec, spec_of
 from pipelines.dataset.tables import RELEASED, RELEASES
+from pipelines.erasure.returned import forget_again
 from pipelines.erasure.rewrite import drop
 from pipelines.errors import ConfigError, HindsightError, InputError
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER
@@ -421,6 +422,19 @@ def test_an_old_copy_of_releases_is_noticed_and_asked_again_they_are_whole(root:
         assert [table.name in check.found for check in checks(root) if check.name == "Decisions"] == [True]
         assert cut(root) == second
         assert (load(root, first.name).num_rows, load(root, second.name).num_rows) == (first.rows, second.rows)
+
+
+def test_an_old_copy_of_a_release_brings_nobody_back_who_was_erased(root: Path, tmp_path: Path) -> None:
+    whole = cut(root)
+    shutil.copytree(Lake(root).path(RELEASED), tmp_path / "backup")
+    (left,) = erase(root, 3)
+    (root / "_erasures").mkdir()
+    (root / "_erasures" / "4711.json").write_text(json.dumps({"erasure": "4711", "offsets": [[3, 3]]}))
+    shutil.rmtree(Lake(root).path(RELEASED))
+    shutil.copytree(tmp_path / "backup", Lake(root).path(RELEASED))
+    forget_again(Lake(root))
+    assert [one.name for one in manifests(Lake(root))] == [whole.name, left.name]
+    assert "r00003" not in load(root, left.name)["unit_id"].to_pylist()
 
 
 def test_a_name_that_a_retraining_learnt_from_is_given_once(root: Path) -> None:

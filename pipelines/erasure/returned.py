@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from pipelines.dataset.erased import succeed
 from pipelines.dataset.tables import RELEASED
-from pipelines.erasure.rewrite import drop
+from pipelines.erasure.rewrite import drop, silence
 from pipelines.errors import StateError
 from pipelines.lake import Lake
 from pipelines.log.erase import standing
 from pipelines.log.mend import told
 from pipelines.paths import log_path
+from pipelines.retrain.tables import RETRAININGS
 
 CODE = "erased_record_returned"
 
@@ -27,11 +28,13 @@ def returned(root: Path) -> list[int]:
 
 
 def forget_again(lake: Lake) -> None:
-    """Erase from releases what was erased before, should an old backup of these tables have brought it back."""
-    if lake.exists(RELEASED):
-        for one in _certificates(lake.root):
+    """Erase what was erased before from the tables that no log says, should an old backup of them have brought it back."""
+    for one in _certificates(lake.root):
+        if lake.exists(RELEASED):
             drop(lake.root, RELEASED, pa.array(_offsets(one), pa.int64()))
             succeed(lake, int(one["erasure"]))
+        if lake.exists(RETRAININGS):
+            silence(lake.root)
 
 
 def _certificates(root: Path) -> list[dict[str, Any]]:
