@@ -21,6 +21,7 @@ from pipelines.erasure.purge import dead, purge
 from pipelines.erasure.rewrite import SILENCED, silence
 from pipelines.errors import StateError
 from pipelines.health.checks import checks
+from pipelines.kept import noted
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.log.erase import erase
@@ -255,6 +256,7 @@ def test_why_a_training_failed_goes_with_an_erasure(tmp_path: Path) -> None:
     append(lake, "claimed", first(trigger(), 1))
     append(lake, "failed", first(trigger(), 1), reason=f"run r ended as FAILED [training_failed]\nKeyError: '{secret}'")
     append(lake, "refused", first(trigger("t2"), 1), reason="worse by 0.2")
+    assert noted(lake.root) == {"gold.retrainings": lake.open(RETRAININGS).version()}
     silence(lake.root)
     purge(lake.root, list(dead(lake.root, [RETRAININGS])))
     assert {row["step"]: row["reason"] for row in lake.read(RETRAININGS).to_pylist()} == {
