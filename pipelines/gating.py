@@ -33,7 +33,7 @@ def add(known: Commands) -> None:
     checked = command(kinds, "check", check, about, "hindsight gates check --model arrival_delay --since 2013-01-20")
     checked.add_argument("--model", required=True, help="whose suite, and whose inferences")
     checked.add_argument("--since", type=instant, metavar="TIME", help="only what was served from then on (all)")
-    checked.add_argument("--docs", type=folder, metavar="DIR", help="write the Data Docs of Great Expectations there, as HTML")
+    checked.add_argument("--docs", type=folder, metavar="DIR", help="write the Data Docs there: one HTML file, which fetches nothing")
 
 
 def show(asked: Namespace) -> int:
@@ -112,4 +112,4 @@ def _judged(verdict: Verdict) -> Group:
         unexpected = "" if one.unexpected is None else f"{one.unexpected:,}"
         table.add_row(mark, *map(Text, (one.column, _said(one.rule, one.kwargs), unexpected, found)))
     lines = [f"{verdict.rows:,} rows of {verdict.model}: " + ("nothing is broken" if verdict.passed else f"{len(verdict.failed)} broken")]
-    return Group(table, *(Text(line) for line in [*lines, *([f"pages: {verdict.docs}"] if verdict.docs else [])]))
+    return Group(table, *(Text(line) for line in [*lines, *([f"page: {verdict.docs}"] if verdict.docs else [])]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pyspark.sql import functions as F
 from pipelines import checksum, files
 from pipelines.contract import Table
 from pipelines.errors import MachineError, StateError
+from pipelines.handles import Handle
 from pipelines.lookup import KeyIndex
 
 COMMITTERS = ("arrow", "spark")
@@ -42,7 +44,7 @@ class Lake:
     def __init__(self, root: Path, *, committer: str = "arrow", spark: SparkSession | None = None) -> None:
         self.root, self.committer, self.spark = root, committer, spark
         self._indexes: dict[str, KeyIndex] = {}
-        self._writers: dict[tuple[str, str], DeltaTable] = {}
+        self._writers: dict[tuple[str, str], Handle] = {}
 
     def path(self, table: Table) -> Path:
         return self.root / table.folder
@@ -136,11 +138,7 @@ class Lake:
 
     def _append_arrow(self, table: Table, rows: pa.Table, mark: Mark, covers: Mapping[str, Any]) -> int:
         # Check and write through one handle: a fresh one would take a used version without a word.
-        writer = self._writers.get((table.name, mark.app))
-        if writer is None:
-            writer = self._writers.setdefault((table.name, mark.app), self.open(table))
-        else:
-            writer.update_incremental()
+        writer = self._writers.setdefault((table.name, mark.app), Handle(partial(self.open, table)))()
         done = writer.transaction_version(mark.app)
         if done is not None and done >= mark.batch:
             return 0

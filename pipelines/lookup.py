@@ -16,6 +16,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from pipelines import files
+from pipelines.handles import Handle
 
 Hashes = Any
 _NONE = np.empty(0, "uint64")
@@ -29,7 +30,7 @@ class KeyIndex:
     def __init__(self, path: Path, column: str) -> None:
         self.path, self.column = path, column
         self._lock = Lock()
-        self._table: DeltaTable | None = None
+        self._table = Handle(lambda: DeltaTable(path))
         self._version = -1
         self._ordinals: dict[str, list[int]] = {}
         self._groups: list[tuple[str, int]] = []
@@ -58,14 +59,11 @@ class KeyIndex:
 
     def _follow(self) -> None:
         """Take in the files that came since the last look, and forget those that went."""
-        if self._table is None:
-            self._table = DeltaTable(self.path)
-        else:
-            self._table.update_incremental()
-        if self._table.version() == self._version:
+        table = self._table()
+        if table.version() == self._version:
             return
-        self._version = self._table.version()
-        current = {str(file) for file in files.sizes(self.path, self._table)}
+        self._version = table.version()
+        current = {str(file) for file in files.sizes(self.path, table)}
         gone = self._ordinals.keys() - current
         if gone:
             self._forget(gone)

@@ -16,16 +16,17 @@ from shutil import rmtree
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import checkpoint, checksum, files, leases
+from pipelines import checkpoint, checksum, files, kept, leases
 from pipelines.bronze.tables import EVENTS
 from pipelines.check import Check
-from pipelines.erasure.returned import returned
+from pipelines.erasure.returned import forget_again, returned
 from pipelines.errors import StateError
 from pipelines.guards import landed
 from pipelines.health.checks import checks
 from pipelines.health.marks import generations
 from pipelines.health.tablelog import replay
-from pipelines.jobs import LEASES, TABLES
+from pipelines.jobs import KEPT, LEASES, TABLES
+from pipelines.lake import Lake
 from pipelines.log.erase import erase
 from pipelines.log.mend import mend, told
 from pipelines.paths import checkpoints, log_path, refuse_half_erased, refuse_half_rebuilt
@@ -58,6 +59,7 @@ def repair(root: Path, *, dry_run: bool = False) -> Repaired:
         done += _tables(root, dry_run=dry_run)
         done += _generations(root, dry_run=dry_run)
         done += _leftovers(root, dry_run=dry_run)
+        done += _kept(root, dry_run=dry_run)
         left = [] if dry_run else [check for check in checks(root) if not check.ok]
     return Repaired(tuple(done), tuple(left))
 
@@ -120,6 +122,18 @@ def _generations(root: Path, *, dry_run: bool) -> Iterator[str]:
             if not dry_run:
                 checkpoint.state_generation(folder, generation)
             yield f"checkpoint {folder.name}: its generation written again, from the marks in its tables"
+
+
+def _kept(root: Path, *, dry_run: bool) -> Iterator[str]:
+    """What stands in no log is taken as it is, without the people who were erased since."""
+    lake = Lake(root)
+    tables = {table.name: table for table in KEPT if lake.exists(table)}
+    behind = [name for name, reached in kept.noted(root).items() if name not in tables or lake.open(tables[name]).version() < reached]
+    if behind and not dry_run:
+        forget_again(lake)
+        for name in behind:
+            kept.note(lake, tables[name]) if name in tables else kept.forget(root, name)
+    yield from (f"{name}: taken as it is, without what was written to it later" for name in behind)
 
 
 def _leftovers(root: Path, *, dry_run: bool) -> Iterator[str]:

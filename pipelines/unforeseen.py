@@ -11,9 +11,10 @@ import sys
 import tempfile
 import traceback
 
-from pipelines.errors import HindsightError, MachineError, StateError, causes, disk_full
+from pipelines.errors import HindsightError, InputError, MachineError, StateError, causes, disk_full
 
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)
 
 
 def tell(error: Exception, *, as_json: bool) -> int:
@@ -30,17 +31,18 @@ def tell(error: Exception, *, as_json: bool) -> int:
 
 
 def named(error: Exception) -> HindsightError:
-    """The error that a person can act on; MachineError no_permission, disk_full, java_ended, StateError log_busy, else unexpected."""
+    """The error that a person can act on.
+
+    MachineError no_permission, disk_full, java_ended, InputError not_a_folder, StateError log_busy, else unexpected.
+    """
     full = disk_full(error)
     if full is not None:
         return full
     for one in causes(error):
         if isinstance(one, HindsightError):
             return one
-        number = _number(one)
-        if number in _FORBIDDEN:
-            advice = "give this user the right to it, or name another folder with --lake or --conf."
-            return MachineError("no_permission", f"{_said(one)}: {advice}")
+        if (refused := _refused(one)) is not None:
+            return refused
         if isinstance(one, sqlite3.OperationalError) and "locked" in str(one):
             return StateError("log_busy", "another process has been writing to the log for a minute. Try again when it is done.")
     if java_ended(error):
@@ -50,6 +52,17 @@ def named(error: Exception) -> HindsightError:
             "Start the same again: it goes on where it was. What Java said last is in _logs/spark.log of the lake.",
         )
     return _unexpected(error)
+
+
+def _refused(error: BaseException) -> HindsightError | None:
+    """What the system did not let happen, where a person can."""
+    number = _number(error)
+    if number in _FORBIDDEN:
+        advice = "give this user the right to it, or name another folder with --lake or --conf."
+        return MachineError("no_permission", f"{_said(error)}: {advice}")
+    if number in _NO_FOLDER:
+        return InputError("not_a_folder", f"{_said(error)}: a file stands where a folder is expected; name another.")
+    return None
 
 
 def java_ended(error: BaseException) -> bool:

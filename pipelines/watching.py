@@ -191,13 +191,15 @@ def _record(asked: Namespace, lake: Lake, row: dict[str, Any]) -> int:
     """Append what a person decided; it is no function of the log, so its mark is its own."""
     import pyarrow as pa
 
+    from pipelines import kept
     from pipelines.lake import Mark
     from pipelines.watch import view
     from pipelines.watch.tables import TRIGGERS
 
     if not asked.dry_run:
         mark = Mark(f"by-hand-{datetime.now(UTC).timestamp()}", 0)
-        lake.append(
+        kept.append(
+            lake,
             TRIGGERS,
             pa.Table.from_pylist([row], schema=TRIGGERS.computed),
             mark,

@@ -46,6 +46,13 @@ MUTANTS = (
         "tests/test_crash.py::test_a_batch_is_written_once_under_its_mark",
     ),
     Mutant(
+        "a handle follows for ever",
+        "handles.py",
+        "self._table.version() - self._opened_at < FOLLOWED",
+        "self._table.version() - self._opened_at >= 0",
+        "tests/test_lake.py::test_a_handle_is_opened_anew_when_it_has_followed_many_versions",
+    ),
+    Mutant(
         "float sums",
         "exact.py",
         "result = _CONTEXT.add(result, value)",
@@ -345,6 +352,20 @@ MUTANTS = (
         _check("rebuild"),
     ),
     Mutant(
+        "an old backup of what no log says is taken",
+        "health/checks.py",
+        "if ends.get(name, -1) < reached}",
+        "if name not in ends}",
+        "tests/test_health.py::test_an_old_backup_of_what_no_log_says_is_noticed_until_it_is_taken_as_it_is",
+    ),
+    Mutant(
+        "what a failed training said outlives an erasure",
+        "erasure/rewrite.py",
+        """pc.if_else(pc.equal(rows["step"], "failed"), SILENCED, rows["reason"])""",
+        """rows["reason"]""",
+        "tests/test_erased.py::test_why_a_training_failed_goes_with_an_erasure",
+    ),
+    Mutant(
         "a fresh checkpoint is taken over tables that are filled",
         "guards.py",
         """if f"job={job.name}," in covers:""",
@@ -445,6 +466,13 @@ MUTANTS = (
         "tests/test_dataset.py::test_as_of_a_time_is_what_was_known_before_it_whatever_comes_later",
     ),
     Mutant(
+        "a page of a gate fetches from elsewhere",
+        "gates/page.py",
+        """_FETCHED.sub("", text)""",
+        "text",
+        "tests/test_gates.py::test_the_page_is_that_of_great_expectations_and_fetches_nothing",
+    ),
+    Mutant(
         "a sample without stored weights",
         "dataset/sampling.py",
         """np.array([one["of"] / one["drawn"] for one in told])[codes]""",
@@ -471,6 +499,13 @@ MUTANTS = (
         "rows.num_rows < one.rows",
         "rows.num_rows > one.rows",
         "tests/test_dataset_use.py::test_an_erasure_leaves_a_successor_that_says_so",
+    ),
+    Mutant(
+        "a successor forgets what had learnt from its release",
+        "dataset/erased.py",
+        "runs=runs(lake, one),",
+        "runs=[],",
+        "tests/test_loop_whole.py::test_from_a_trigger_to_a_champion_by_one_command",
     ),
     Mutant(
         "look at immature cells",

@@ -343,7 +343,7 @@ def test_what_cannot_be_loaded_is_named(many: Path) -> None:
 
 def verdict(*, passed: bool) -> Any:
     rule = {"rule": "expect_column_values_to_be_between", "column": "score", "unexpected": 3, "examples": [1.5, 2.5], "passed": passed}
-    return SimpleNamespace(rules=[SimpleNamespace(**rule)])
+    return SimpleNamespace(rules=[SimpleNamespace(**rule)], docs="file:///page.html")
 
 
 def test_a_gate_sees_the_rows_and_its_verdict_is_kept(tmp_path: Path) -> None:
@@ -359,5 +359,5 @@ def test_a_failed_gate_names_the_rule_and_the_older_release_stays(tmp_path: Path
     with pytest.raises(InputError) as found:
         release(root, asked(), gate=lambda _: verdict(passed=False))
     assert found.value.code == "gate_failed"
-    assert all(word in found.value.message for word in ("score", "3 rows", "1.5"))
+    assert all(word in found.value.message for word in ("score", "3 rows", "1.5", "page.html"))
     assert manifests.manifests(lake_of(root)) == [older]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,20 @@ from pipelines.dataset.path import explain
 from pipelines.dataset.rebuild import rebuild
 from pipelines.dataset.release import release
 from pipelines.dataset.spec import load_spec, spec_of
-from pipelines.dataset.tables import RELEASED
+from pipelines.dataset.tables import RELEASED, RELEASES
+from pipelines.erasure.returned import forget_again
 from pipelines.erasure.rewrite import drop
 from pipelines.errors import ConfigError, HindsightError, InputError
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER
+from pipelines.health.checks import checks
 from pipelines.jobs import KEPT
 from pipelines.lake import Lake
 from pipelines.models import load_model
+from pipelines.retrain import ledger
+from pipelines.retrain.tables import RETRAININGS
 from pipelines.silver.tables import FEEDBACK, INFERENCES, LABELLED
 from tests.examples import DAY, FRONTIER, KIND, LATE, SIZE, START, append, back, example, lake_with
+from tests.retraining import trigger
 
 CONF = Path(__file__).parent.parent / "conf"
 MANY = [example(number) for number in range(100)]
@@ -46,6 +52,12 @@ def root(tmp_path: Path) -> Path:
 
 def cut(root: Path, label: str = "late", as_of: Any = None, **said: Any) -> Manifest:
     return release(root, spec_of("m", label, said, "test"), as_of=as_of)
+
+
+def suite(**kwargs: Any) -> str:
+    """A gate that scores are held against."""
+    rule = {"type": "expect_column_values_to_be_between", "kwargs": {"column": "score", **kwargs}}
+    return json.dumps({"expectations": [rule]})
 
 
 def why(root: Path, before: Manifest, after: Manifest) -> dict[str, int]:
@@ -348,6 +360,8 @@ def test_the_commands_do_what_they_say(root: Path, tmp_path: Path, capsys: pytes
     [
         ("unknown_release", 2, "show m/late/7"),
         ("unknown_model", 2, "release --model n --label late"),
+        ("unknown_segment", 2, "release --model m --label late --segment orgin=JFK"),
+        ("unknown_segment", 2, "release --model m --label late --sampling stratified --size 9 --by orgin"),
         ("bad_value", 2, "release --model m --label late --window soon"),
         ("bad_usage", 2, "release --model m --label late --sampling some"),
         ("not_a_time", 2, "release --model m --label late --as-of then"),
@@ -360,6 +374,74 @@ def test_what_cannot_be_done_is_refused(
 ) -> None:
     assert command(root, *words.split(), "--json") == exit_code
     assert json.loads(capsys.readouterr().out)["error"] == code
+
+
+@pytest.mark.parametrize(
+    ("error", "place", "files"),
+    [
+        (("suite_invalid", 3), "m.json", ('{"expectations": [', '{"expectations": []}')),
+        (("suite_invalid", 3), "expectations[0].kwargs.min_valu", (suite(min_valu=0), suite(min_value=0))),
+        (("gate_failed", 2), "score", (suite(min_value=0.95), suite(min_value=0))),
+    ],
+    ids=["no JSON", "an unknown argument", "a rule that does not hold"],
+)
+def test_where_a_gate_says_no_nothing_is_released_and_asked_again_it_is(
+    root: Path, capsys: pytest.CaptureFixture[str], error: tuple[str, int], place: str, files: tuple[str, str]
+) -> None:
+    conf, (wrong, right) = root.parent / "conf", files
+    file = conf / "expectations" / "m.json"
+    file.parent.mkdir(parents=True)
+    shutil.copy(CONF / "settings.toml", conf)
+    asked = ["dataset", "release", "--model", "m", "--label", "late", "--lake", str(root), "--conf", str(conf), "--json"]
+    file.write_text(wrong)
+    code = main(asked)
+    said = json.loads(capsys.readouterr().out)
+    assert ((said["error"], code), place in said["message"]) == (error, True)
+    assert not Lake(root).exists(RELEASES)
+    file.write_text(right)
+    assert main(asked) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "m/late/1"
+
+
+def test_a_release_without_rows_leaves_nothing_and_asked_for_more_it_is_made(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("release", "--model", "m", "--label", "late", "--json")
+    assert command(root, *asked, "--version", "none") == 2
+    assert json.loads(capsys.readouterr().out)["error"] == "no_examples"
+    assert not Lake(root).exists(RELEASES)
+    assert command(root, *asked) == 0
+
+
+def test_an_old_copy_of_releases_is_noticed_and_asked_again_they_are_whole(root: Path, tmp_path: Path) -> None:
+    first = cut(root, as_of=HERE)
+    for table in (RELEASED, RELEASES):
+        shutil.copytree(Lake(root).path(table), tmp_path / table.name)
+    second = cut(root)
+    for table in (RELEASED, RELEASES):
+        shutil.rmtree(Lake(root).path(table))
+        shutil.copytree(tmp_path / table.name, Lake(root).path(table))
+        assert [table.name in check.found for check in checks(root) if check.name == "Decisions"] == [True]
+        assert cut(root) == second
+        assert (load(root, first.name).num_rows, load(root, second.name).num_rows) == (first.rows, second.rows)
+
+
+def test_an_old_copy_of_a_release_brings_nobody_back_who_was_erased(root: Path, tmp_path: Path) -> None:
+    whole = cut(root)
+    shutil.copytree(Lake(root).path(RELEASED), tmp_path / "backup")
+    (left,) = erase(root, 3)
+    (root / "_erasures").mkdir()
+    (root / "_erasures" / "4711.json").write_text(json.dumps({"erasure": "4711", "offsets": [[3, 3]]}))
+    shutil.rmtree(Lake(root).path(RELEASED))
+    shutil.copytree(tmp_path / "backup", Lake(root).path(RELEASED))
+    forget_again(Lake(root))
+    assert [one.name for one in manifests(Lake(root))] == [whole.name, left.name]
+    assert "r00003" not in load(root, left.name)["unit_id"].to_pylist()
+
+
+def test_a_name_that_a_retraining_learnt_from_is_given_once(root: Path) -> None:
+    lake, lost = Lake(root), ledger.first(trigger(), 1) | {"release": "m/late/4"}
+    lake.create(RETRAININGS)
+    ledger.append(lake, "released", lost)
+    assert cut(root).name == "m/late/5"
 
 
 def test_another_rebuild_than_the_manifest_says_is_a_check_that_failed(root: Path) -> None:

@@ -31,9 +31,12 @@ from pipelines.log import erase as log
 from pipelines.paths import checkpoints, erasing, log_path
 from pipelines.rebuild import FOLLOWING, rebuild
 from pipelines.repair import repair
+from pipelines.retrain.ledger import append, first, histories
+from pipelines.retrain.tables import RETRAININGS
 from pipelines.settings import Settings
 from pipelines.silver import tables as silver
 from tests import examples, lakes, people
+from tests.retraining import trigger
 
 PEOPLE = 12
 HISTORY = people.history(11, 240, PEOPLE)
@@ -49,6 +52,8 @@ def whole(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path
     root = tmp_path_factory.mktemp("erase") / "lake"
     lakes.run(lakes.settings_for(root, log_batch_records=100), spark, lakes.pieces_of(HISTORY[:LANDED], [80]))
     examples.released(root)
+    Lake(root).create(RETRAININGS)
+    append(Lake(root), "failed", first(trigger(), 1), reason=f"run r ended as FAILED [training_failed]\nno column in {sorted(THEIRS)[0]}")
     return root
 
 
@@ -88,6 +93,7 @@ def test_nothing_of_them_is_left_and_nobody_else_moves(spark: SparkSession, sett
     assert people.traces(root, THEIRS) == []
     assert others(root) == before
     assert left_of_release(root)
+    assert histories(Lake(root))["t1"][0]["reason"] == rewrite.SILENCED
     lakes.proven(root)
     assert [check for check in checks(root) if not check.ok] == []
 

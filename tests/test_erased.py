@@ -11,18 +11,24 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook
 from pipelines.erasure.key import key_of, key_path, make_key
+from pipelines.erasure.purge import dead, purge
+from pipelines.erasure.rewrite import SILENCED, silence
 from pipelines.errors import StateError
 from pipelines.health.checks import checks
+from pipelines.kept import noted
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.log.erase import erase
 from pipelines.paths import erasing, existing, log_path
 from pipelines.repair import repair
+from pipelines.retrain.ledger import append, first
+from pipelines.retrain.tables import RETRAININGS
 from pipelines.silver.erased import TOMBSTONE, Erasure, control, fingerprint, hashed, problem
 from pipelines.silver.tables import CONTROLS
 from pipelines.verify import verify
@@ -30,6 +36,7 @@ from pipelines.verify.report import micros
 from pipelines.verify.verdicts import Verdicts
 from tests import small
 from tests.frames import T0, read
+from tests.retraining import trigger
 
 KEY = bytes(range(32))
 SERVICE = Definition("m", "", ((),), ("1 hour",))
@@ -241,3 +248,24 @@ def test_the_clock_of_a_log_that_is_made_again_moves_for_tombstones_and_not_for_
         db.execute("DELETE FROM clock")
     repair(root)
     assert small.logged(root) == before
+
+
+def test_why_a_training_failed_goes_with_an_erasure(tmp_path: Path) -> None:
+    lake, secret = Lake(small.made(tmp_path / "lake")), "jane@example.org"
+    lake.create(RETRAININGS)
+    append(lake, "claimed", first(trigger(), 1))
+    append(lake, "failed", first(trigger(), 1), reason=f"run r ended as FAILED [training_failed]\nKeyError: '{secret}'")
+    append(lake, "refused", first(trigger("t2"), 1), reason="worse by 0.2")
+    assert noted(lake.root) == {"gold.retrainings": lake.open(RETRAININGS).version()}
+    silence(lake.root)
+    purge(lake.root, list(dead(lake.root, [RETRAININGS])))
+    assert {row["step"]: row["reason"] for row in lake.read(RETRAININGS).to_pylist()} == {
+        "claimed": None, "failed": SILENCED, "refused": "worse by 0.2"
+    }  # fmt: skip
+    held = b"".join(file.read_bytes() for file in lake.root.rglob("*") if file.is_file())
+    plain = [pq.read_table(file).to_pydict() for file in lake.path(RETRAININGS).rglob("*.parquet")]
+    assert secret.encode() not in held
+    assert secret not in str(plain)
+    version = lake.open(RETRAININGS).version()
+    silence(lake.root)
+    assert lake.open(RETRAININGS).version() == version

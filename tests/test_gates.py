@@ -32,6 +32,11 @@ HOUR = {"type": f"{VALUES}be_between", "kwargs": {"column": "features.hour", "mi
 CARRIER = {"type": f"{VALUES}match_regex", "kwargs": {"column": "features.carrier", "regex": "^(A|B)"}}
 MEAN = {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "score", "min_value": 0.4}}
 MANY = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 3}}
+QUANTILES = {
+    "type": "expect_column_quantile_values_to_be_between",
+    "kwargs": {"column": "score", "quantile_ranges": {"quantiles": [0.5], "value_ranges": [[2, 3]]}},
+}
+DISTINCT = {"type": "expect_column_distinct_values_to_be_in_set", "kwargs": {"column": "features.carrier", "value_set": ["AA"]}}
 COST = {"type": f"{VALUES}not_be_null", "kwargs": {"column": "measures.cost", "mostly": 0.5}}
 OUTCOME = {"type": f"{VALUES}be_in_set", "kwargs": {"column": "number", "value_set": [0, 1]}}
 
@@ -215,12 +220,30 @@ def test_texts_beside_bounds_fail_and_are_told(tmp_path: Path) -> None:
     assert "same type" in found.told
 
 
-def test_the_pages_are_those_of_great_expectations(tmp_path: Path) -> None:
-    gate = gate_of("m", conf_of(tmp_path, HOUR, CARRIER), tmp_path / "docs")
-    verdict = gate(BAD)
-    assert verdict.docs == (tmp_path / "docs" / "index.html").as_uri()
-    (page,) = (tmp_path / "docs" / "validations").rglob("*.html")
-    assert "features.carrier" in page.read_text()
+def test_the_page_is_that_of_great_expectations_and_fetches_nothing(tmp_path: Path) -> None:
+    hostile = '<img src="https://elsewhere/x.png"><script>alert(1)</script>'
+    rows = pa.concat_tables([BAD, examples(({"carrier": hostile}, 0.5))])
+    verdict = gate_of("m", conf_of(tmp_path, HOUR, CARRIER, MANY, DISTINCT), tmp_path / "docs")(rows)
+    (page,) = (tmp_path / "docs").iterdir()
+    assert verdict.docs == page.as_uri()
+    said = page.read_text()
+    assert all(word in said for word in ("features.carrier", "ZZ", "values must match this regular expression"))
+    assert "default-src 'none'" in said
+    assert not re.search(r"<script|<link|<img|<iframe|<object|@import|url\(|\bsrc=\"", said)
+
+
+def test_each_verdict_has_a_page_of_its_own(tmp_path: Path) -> None:
+    gate = gate_of("m", conf_of(tmp_path, HOUR), tmp_path / "docs")
+    told = [gate(GOOD).docs, gate(BAD).docs]
+    assert told == [page.as_uri() for page in sorted((tmp_path / "docs").iterdir())]
+
+
+@pytest.mark.parametrize("expectation", [QUANTILES, DISTINCT], ids=["quantiles", "distinct values"])
+def test_what_is_found_in_numbers_of_numpy_can_be_told(tmp_path: Path, expectation: dict[str, Any], caplog: Any) -> None:
+    verdict = gate_of("m", conf_of(tmp_path, expectation), tmp_path / "docs")(BAD)
+    assert verdict.rules[0].passed is False
+    assert json.loads(json.dumps(verdict.to_dict()))["rules"][0]["told"] == ""
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_a_model_without_a_suite_passes_its_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +295,13 @@ def test_check_judges_what_is_in_the_lake(lake: Path, tmp_path: Path, capsys: py
     assert "no row has measures.cost" in capsys.readouterr().out
     assert main(["gates", "check", *words(lake, tmp_path, HOUR, OUTCOME), "--since", "2026-03-02"]) == 0
     assert "nothing is broken" in capsys.readouterr().out
+
+
+def test_a_file_where_the_folder_of_the_page_should_be_is_named(lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    for docs in (tmp_path / "file", tmp_path / "file" / "docs"):
+        assert main(["gates", "check", *words(lake, tmp_path, HOUR), "--docs", str(docs)]) == 2
+        assert "not_a_folder" in capsys.readouterr().err
 
 
 def test_show_says_what_refine_keeps_and_since_when(lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

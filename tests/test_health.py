@@ -11,17 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import doctor, written
+from pipelines import doctor, kept, written
 from pipelines.bronze.tables import EVENTS
 from pipelines.check import Check
+from pipelines.contract import Table
 from pipelines.errors import StateError
 from pipelines.guards import landed, refuse_a_short_log, refuse_an_old_backup, refuse_old_tables
 from pipelines.health.checks import checks
 from pipelines.health.tablelog import replay
-from pipelines.jobs import RECONCILE, TABLES, chains
+from pipelines.jobs import KEPT, RECONCILE, TABLES, chains
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.paths import checkpoints, log_path
+from pipelines.repair import repair
 from pipelines.settings import PACKAGED, load
 from pipelines.silver.tables import CONTROLS, ORPHANS
 from pipelines.verify import verify
@@ -273,6 +275,42 @@ def test_a_table_that_ends_before_what_reconcile_wrote_is_an_old_backup(root: Pa
     with pytest.raises(StateError) as refused:
         refuse_old_tables(Lake(root))
     assert refused.value.code == "table_behind"
+
+
+@pytest.fixture(params=KEPT, ids=lambda table: table.name)
+def decided(request: pytest.FixtureRequest, root: Path) -> tuple[Lake, Table]:
+    """A lake whose table of decisions has been brought back from a backup, without the last of what was written."""
+    lake, table = Lake(root), request.param
+    lake.create(table)
+    row = table.frame([table.row()])
+    kept.append(lake, table, row, Mark("first", 0), {})
+    shutil.copytree(lake.path(table), root.parent / "backup")
+    kept.append(lake, table, row, Mark("second", 0), {})
+    assert codes(root) == []
+    shutil.rmtree(lake.path(table))
+    shutil.copytree(root.parent / "backup", lake.path(table))
+    return lake, table
+
+
+def test_an_old_backup_of_what_no_log_says_is_noticed_until_it_is_taken_as_it_is(decided: tuple[Lake, Table]) -> None:
+    lake, table = decided
+    (check,) = failing(lake.root)
+    assert (check.code, check.found) == ("table_behind", f"{table.name} ends with version 1, but had come to version 2")
+    assert "hindsight repair" in check.advice
+    told = f"{table.name}: taken as it is, without what was written to it later"
+    assert repair(lake.root, dry_run=True).done == (told,)
+    assert codes(lake.root) == ["table_behind"]
+    found = repair(lake.root)
+    assert (found.done, found.left) == ((told,), ())
+    assert lake.read(table).num_rows == 1
+
+
+def test_what_no_log_says_and_is_gone_is_noticed(decided: tuple[Lake, Table]) -> None:
+    lake, table = decided
+    shutil.rmtree(lake.path(table))
+    assert f"{table.name} is gone, but had come to version 2" in [check.found for check in failing(lake.root)]
+    repair(lake.root)
+    assert f"{table.name} is gone, but had come to version 2" not in [check.found for check in failing(lake.root)]
 
 
 def test_a_start_refuses_an_old_checkpoint(root: Path) -> None:

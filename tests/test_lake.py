@@ -21,6 +21,7 @@ from pipelines.contract import STRING, Column, Table
 from pipelines.errors import MachineError, StateError
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.guards import refuse_an_earlier_lake
+from pipelines.handles import FOLLOWED, Handle
 from pipelines.lake import COMMITTERS, Lake, Mark, data_version
 from pipelines.silver.tables import FEEDBACK, INFERENCES, ORPHANS
 from pipelines.status import rows_of
@@ -231,3 +232,19 @@ def test_a_lookup_may_read_some_columns_only(lake: Lake) -> None:
     lake.append(FEEDBACK, made("a", "b"), Mark("flow", 0), {})
     for keys, rows in ((["b"], [{"feedback_id": "b", "label": "x"}]), (["c"], []), ([], [])):
         assert lake.lookup(FEEDBACK, pa.array(keys, pa.string()), ("feedback_id", "label")).to_pylist() == rows
+
+
+def test_a_handle_is_opened_anew_when_it_has_followed_many_versions(lake: Lake) -> None:
+    opened: list[int] = []
+
+    def opening() -> DeltaTable:
+        found = lake.open(FEEDBACK)
+        opened.append(found.version())
+        return found
+
+    handle, seen = Handle(opening), []
+    for number in range(2 * FOLLOWED):
+        seen.append(handle().version())
+        lake.append(FEEDBACK, made(str(number)), Mark("app", number), {})
+    assert seen == [*range(2 * FOLLOWED)]
+    assert opened == [0, FOLLOWED + 1]

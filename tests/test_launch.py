@@ -78,7 +78,7 @@ def test_a_bad_challenger_is_refused(root: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "told", "most"),
     [
-        ("crashing", "no column named price", 120),
+        ("crashing", "[training_failed]\nno column named price", 120),
         ("hanging", "[training_timeout]", 4),
         pytest.param("modelless", "[no_model]", 120, marks=pytest.mark.long),
     ],
@@ -92,6 +92,17 @@ def test_a_training_that_goes_wrong_fails_the_trigger_and_says_why(root: Path, e
     assert told in row["reason"]
     assert turn(loop) == []
     assert len(runs(loop)) == 1
+    assert loop.tracking.client.search_registered_models() == []
+
+
+def test_a_training_that_went_wrong_is_tried_again_when_its_script_is_mended(root: Path) -> None:
+    loop = ready(root, "crashing")
+    turn(loop)
+    path = loop.models / "m.toml"
+    path.write_text(path.read_text().replace('entry = "crashing"', 'entry = "main"'))
+    assert [row["step"] for row in retry(loop, "t1")][-1] == "promoted"
+    assert taken(loop) == ["claimed", "released", "started", "failed", "claimed", "released", "started", "trained", "judged", "promoted"]
+    assert loop.tracking.alias("m", CHAMPION) == "1"
 
 
 def test_a_release_that_is_refused_fails_the_trigger_starts_no_run_and_can_be_retried(root: Path) -> None:

@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pipelines import cli
 from pipelines.dataset import load
+from pipelines.dataset.erased import succeed
+from pipelines.dataset.tables import RELEASED
+from pipelines.erasure.rewrite import drop
 from pipelines.extras import extra
 from pipelines.lake import Lake
 from pipelines.retrain.ledger import histories
@@ -62,3 +66,7 @@ def test_from_a_trigger_to_a_champion_by_one_command(tmp_path: Path, capsys: pyt
     assert run.data.params["release"] == last["release"]
     assert run.inputs.dataset_inputs[0].dataset.digest == last["digest"]
     assert last["high"] < 0
+    drop(root, RELEASED, pa.array([7], pa.int64()))
+    (successor,) = succeed(Lake(root), 4711)
+    assert (successor.supersedes, successor.rows) == (last["release"], 899)
+    assert successor.runs == [f"run {last['run_id']}", "version 1"]

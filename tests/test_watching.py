@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.gold.tables import STATISTICS
+from pipelines.kept import noted
 from pipelines.lake import Lake
 from pipelines.paths import log_path
 from pipelines.watch.rules import Watched
@@ -133,6 +134,7 @@ def test_pause_resume_and_force_are_recorded_with_who_and_why(ask: Ask, lake: La
     again = ask("triggers", "force", "retrain", *WHO)
     assert forced["trigger_id"] != again["trigger_id"]
     assert states(lake)[2:] == ["paused", "resumed", "forced", "forced"]
+    assert noted(lake.root) == {"gold.triggers": lake.open(TRIGGERS).version()}
 
 
 def test_a_paused_trigger_does_not_fire(ask: Ask, lake: Lake, watched: Watched) -> None:
@@ -140,6 +142,7 @@ def test_a_paused_trigger_does_not_fire(ask: Ask, lake: Lake, watched: Watched) 
     append(lake, STATISTICS, [*answered(watched, 10, 90, 10), *answered(watched, 11, 40, 60)])
     watch(lake, watched, MONDAY + 20 * DAY)
     assert states(lake) == ["declared", "awaiting", "paused"]
+    assert noted(lake.root) == {"gold.triggers": lake.open(TRIGGERS).version()}
 
 
 def test_a_trigger_that_no_file_has_is_refused(ask: Ask) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines import kept
 from pipelines.contract import Table
 from pipelines.dataset.spec import Spec
 from pipelines.dataset.standing import ORDER
@@ -19,6 +20,7 @@ from pipelines.dataset.tables import RELEASED, RELEASES
 from pipelines.definition import canonical, digest
 from pipelines.errors import InputError, StateError, nearest
 from pipelines.lake import Lake, Mark
+from pipelines.retrain.tables import RETRAININGS
 
 _FREE = ("release", "recorded_at")
 _BESIDE = ("name", "digest", "root", "inputs")
@@ -157,12 +159,16 @@ def keep(lake: Lake, manifest: Manifest, rows: pa.Table | None = None) -> None:
     parts.append((RELEASES, pa.Table.from_pylist([manifest.row()], schema=RELEASES.computed)))
     for table, part in parts:
         mark = Mark(f"release:{manifest.digest}:{table.name}", 0)
-        lake.append(table, part, mark, {"job": "release", "release": manifest.digest})
+        kept.append(lake, table, part, mark, {"job": "release", "release": manifest.digest})
 
 
 def next_name(lake: Lake, model: str, label: str) -> str:
-    """The caller holds the lease `dataset`."""
-    return f"{model}/{label}/{1 + max((one.row()['number'] for one in manifests(lake, model, label)), default=0)}"
+    """A name that no release has, nor one that a retraining learnt from, should it be lost. The caller holds the lease `dataset`."""
+    used = {one.name for one in manifests(lake, model, label)}
+    if lake.exists(RETRAININGS):
+        used |= {*lake.read(RETRAININGS, ["release"])["release"].drop_null().to_pylist()}
+    numbers = [int(number) for about, _, number in (name.rpartition("/") for name in used) if about == f"{model}/{label}"]
+    return f"{model}/{label}/{1 + max(numbers, default=0)}"
 
 
 def lake_of(path: Path | str) -> Lake:

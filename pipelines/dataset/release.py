@@ -29,7 +29,7 @@ from pipelines.dataset.splitting import split
 from pipelines.dataset.standing import Examples
 from pipelines.dataset.tables import RELEASED
 from pipelines.definition import Definition
-from pipelines.errors import InputError
+from pipelines.errors import InputError, nearest
 from pipelines.explain.sources import Sources
 from pipelines.gates.verdict import Verdict
 from pipelines.gold.tables import EXAMPLES
@@ -73,13 +73,14 @@ def release(
 ) -> Manifest:
     """Cut a release as of a time (the frontier), or find the one that was cut; with `dry_run` nothing is kept and no name is given.
 
-    `gate` judges the rows, as gold.released holds them, before they are kept.
-    Raises InputError `unknown_model`, `unknown_label`, `as_of_above_frontier`, `no_examples`, `feature_mixed`, `label_mixed`,
-    `gate_failed`, `no_classes`; StateError `no_frontier`, `table_missing`, `lease_held` and what `paths.existing` raises.
+    Rows that are lost of the one that is found are kept again. `gate` judges the rows, as gold.released holds them, before they are kept.
+    Raises InputError `unknown_model`, `unknown_label`, `unknown_segment`, `as_of_above_frontier`, `no_examples`, `feature_mixed`,
+    `label_mixed`, `gate_failed`, `no_classes`; StateError `no_frontier`, `table_missing`, `lease_held` and what `paths.existing` raises.
     """
     lake = manifests.lake_of(lake_path)
     sources = Sources(lake.root)
     definition = newest(named([one for one in sources.definitions if one.policy], model=spec.model, label=spec.label))[0]
+    _refuse_unknown_segments(spec, definition)
     frontier = sources.frontier()
     cut_at = not_above(frontier, as_of) if as_of else frontier
     if dry_run:
@@ -88,9 +89,7 @@ def release(
         found, rows = cut(lake, spec, definition, cut_at, progress=progress)
         found = replace(found, gates=_judged(gate(rows)) if gate else []).sealed()
         there = [one for one in manifests.manifests(lake, spec.model, spec.label) if one.digest == found.digest]
-        if there:
-            return there[0]
-        found = replace(found, name=manifests.next_name(lake, spec.model, spec.label))
+        found = there[0] if there else replace(found, name=manifests.next_name(lake, spec.model, spec.label))
         at = rows.schema.get_field_index("release")
         manifests.keep(lake, found, rows.set_column(at, "release", pa.repeat(found.root, rows.num_rows)))
     return found
@@ -183,6 +182,17 @@ def _chosen(examples: Examples, decided: Decided) -> Iterator[pa.Table]:
         )
 
 
+def _refuse_unknown_segments(spec: Spec, definition: Definition) -> None:
+    """Raise InputError `unknown_segment` where rows are asked for by a field that the model does not declare."""
+    known = [name for name, _ in definition.segments]
+    for name in (*spec.by, *(name for name, _ in spec.segments)):
+        if name not in known:
+            declared = ", ".join(known) or "none"
+            raise InputError(
+                "unknown_segment", f'the model "{spec.model}" declares no segment "{name}"{nearest(name, known)}; it has: {declared}.'
+            )
+
+
 def _judged(verdict: Verdict) -> list[dict[str, Any]]:
     """The rules, as a manifest has them: no value of any row. Raises InputError `gate_failed`."""
     failed = [one for one in verdict.rules if one.passed is False]
@@ -191,7 +201,7 @@ def _judged(verdict: Verdict) -> list[dict[str, Any]]:
         raise InputError(
             "gate_failed",
             f"{len(failed)} of {len(verdict.rules)} rules do not hold:{lines}\nNothing was released; the release before stands. Mend what "
-            "sends such rows, or leave them out by a filter.",
+            "sends such rows, or leave them out by a filter." + (f" The verdict as a page: {verdict.docs}" if verdict.docs else ""),
         )
     return [{"rule": one.rule, "column": one.column, "unexpected": one.unexpected, "passed": one.passed} for one in verdict.rules]
 

@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipelines import checkpoint, leases, whole
+from pipelines import checkpoint, kept, leases, whole
 from pipelines.app import Application
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
@@ -31,7 +31,7 @@ from pipelines.erasure import journal, purge, state
 from pipelines.erasure.journal import Journal
 from pipelines.erasure.key import make_key
 from pipelines.erasure.plan import BY_OFFSET, Plan, plan
-from pipelines.erasure.rewrite import drop, net
+from pipelines.erasure.rewrite import drop, net, silence
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.guards import landed
 from pipelines.jobs import BESIDE, LATER, LEASES, TABLES
@@ -39,6 +39,7 @@ from pipelines.lake import Lake, Mark, data_version
 from pipelines.log.erase import erase as erase_from_log
 from pipelines.moments import rfc3339
 from pipelines.paths import log_path
+from pipelines.retrain.tables import RETRAININGS
 from pipelines.silver.erased import control, fingerprint, hashed
 from pipelines.silver.parse import parse
 from pipelines.silver.refine import refine
@@ -162,7 +163,11 @@ def rewrite(root: Path, found: Journal) -> None:
         drop(root, table, offsets)
     if lake.exists(RELEASED):
         drop(root, RELEASED, offsets)
+        kept.note(lake, RELEASED)
         succeed(lake, int(found.id))
+    if lake.exists(RETRAININGS):
+        silence(root)
+        kept.note(lake, RETRAININGS)
     buried = lake.read(EVENTS, None, ds.field("offset").isin(offsets))
     nothing = INFERENCES.arrow.empty_table(), FEEDBACK.arrow.empty_table()
     controls = refine(parse(buried, definitions=()), *nothing)[CONTROLS.noun]

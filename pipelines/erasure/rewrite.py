@@ -24,10 +24,12 @@ from pipelines.errors import StateError
 from pipelines.gold.tables import STATISTICS
 from pipelines.health.tablelog import TableLog, replay
 from pipelines.lake import commit
+from pipelines.retrain.tables import RETRAININGS
 from pipelines.silver.erased import TOMBSTONE
 
 Changed = tuple[list[str], pa.Table]
 """Files as the table's log names them, all of one partition, and the rows that stand in their place."""
+SILENCED = "what was said here has gone with an erasure"
 _KEY = list(STATISTICS.key)
 
 
@@ -69,6 +71,19 @@ def net(root: Path, posted: pa.Table) -> None:
                     yield [name for name, _ in holding], new
 
     _rewrite(root, STATISTICS, changed)
+
+
+def silence(root: Path) -> None:
+    """Forget why releases and trainings failed: what a gate or a script has said may quote a row. That they failed stays."""
+    def changed(log: TableLog) -> Iterator[Changed]:
+        for name in list(log.live):
+            rows = files.read_files([str(log.file(name))], RETRAININGS)
+            at = rows.column_names.index("reason")
+            new = rows.set_column(at, "reason", pc.if_else(pc.equal(rows["step"], "failed"), SILENCED, rows["reason"]))
+            if not new.equals(rows):
+                yield [name], new
+
+    _rewrite(root, RETRAININGS, changed)
 
 
 def _rewrite(root: Path, table: Table, changed: Callable[[TableLog], Iterator[Changed]]) -> None:

@@ -27,7 +27,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a suite says of `rows` rows. `suite`: digest of what was expected; `docs`: the pages that tell it, where any were asked for."""
+    """What a suite says of `rows` rows. `suite`: digest of what was expected; `docs`: the page that tells it, where one was asked for."""
 
     model: str
     suite: str

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from pipelines import checkpoint
+from pipelines import checkpoint, kept
 from pipelines.check import Check
 from pipelines.contract import Table
 from pipelines.definitions import DefinitionBook
@@ -26,6 +26,9 @@ from pipelines.written import noted
 
 REPAIR = "Run `hindsight repair`: it restores this without processing anything again."
 REBUILD = "Run `hindsight rebuild`: it makes all tables and checkpoints again from the log, which must be whole."
+BACKUP = """Bring the newest copy back from a backup: no log says what it held. Where there is none, run `hindsight repair`, which \
+goes on from what is there. What fired is stated again by `hindsight run`, retrainings are taken up again by `hindsight launch`, a release \
+is made again by `hindsight dataset release`; what people decided they decide again."""
 SHOWN = 3
 
 
@@ -48,6 +51,7 @@ def checks(root: Path, *, quick: bool = False) -> list[Check]:
         *(_table(table, logs[table.name], quick=quick) for table in due if there),
         *(_query(query, quick=quick) for query in queries),
         _marks(root, queries, logs),
+        *_kept(root, logs),
         *_erasures(root),
         Check("Not yet read", True, unread(log.end - reached, queries, logs) or "nothing"),
     ]
@@ -112,6 +116,16 @@ def _marks(root: Path, queries: list[Query], logs: dict[str, TableLog]) -> Check
     told_of = "; ".join(text for _, text in found[:SHOWN]) + _more(len(found) - SHOWN)
     code = found[0][0]
     return Check("Marks", False, told_of, REPAIR if {c for c, _ in found} == {"generation_changed"} else REBUILD, code)
+
+
+def _kept(root: Path, logs: dict[str, TableLog]) -> Iterator[Check]:
+    """What was decided, and stands in no log."""
+    ends = {name: log.version for name, log in logs.items() if log.version >= 0}
+    behind = {name: reached for name, reached in kept.noted(root).items() if ends.get(name, -1) < reached}
+    if behind:
+        told_of = {name: f"ends with version {ends[name]}" if name in ends else "is gone" for name in behind}
+        found = (f"{name} {told_of[name]}, but had come to version {reached}" for name, reached in behind.items())
+        yield Check("Decisions", False, "; ".join(found), BACKUP, "table_behind")
 
 
 def _erasures(root: Path) -> Iterator[Check]:

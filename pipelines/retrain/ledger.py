@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from typing import Any
 
+from pipelines import kept
 from pipelines.contract import Table
 from pipelines.lake import Lake, Mark
 from pipelines.retrain.tables import RETRAININGS, STEPS
@@ -56,7 +57,7 @@ def append(lake: Lake, step: str, before: Row, **changed: Any) -> Row:
     row |= {name: before[name] for name in CARRIED} | {"step": step} | changed
     row["evidence"] = None if evidence is None else json.dumps(evidence, sort_keys=True)
     mark = Mark(f"retrain:{row['trigger_id']}:{row['attempt']}:{step}", 0)
-    lake.append(RETRAININGS, _rows(RETRAININGS, row), mark, {"job": "launch", "query": "launch", "step": step})
+    kept.append(lake, RETRAININGS, _rows(RETRAININGS, row), mark, {"job": "launch", "query": "launch", "step": step})
     return row
 
 

@@ -11,6 +11,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines import kept
 from pipelines.contract import Table
 from pipelines.definitions import DefinitionBook
 from pipelines.extras import extra
@@ -96,6 +97,8 @@ def post(lake: Lake, watched: Watched, at: datetime) -> int:
         ledgers = Ledgers(entries, distances, held)
         steps = [row for rule in watched.triggers for row in _steps(lake, watched, rule, ledgers, at)]
         written += append(lake, TRIGGERS, steps)
+        if steps:
+            kept.note(lake, TRIGGERS)
     return written
 
 
