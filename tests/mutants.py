@@ -480,6 +480,20 @@ MUTANTS = (
         "tests/test_watch.py::test_a_window_is_not_looked_at_before_its_answers_are_due",
     ),
     Mutant(
+        "what comes late is overlooked by the next turn",
+        "watch/sources.py",
+        "return [*earlier, *([ripened]",
+        "return [*([ripened]",
+        "tests/test_watch_turns.py::test_turns_at_random_come_to_what_the_whole_history_gives[1]",
+    ),
+    Mutant(
+        "history that is filled is overlooked by the next turn",
+        "watch/sources.py",
+        "return least is None or datetime.fromisoformat(least) < at",
+        "return False",
+        "tests/test_watch_turns.py::test_history_that_is_filled_makes_a_turn_begin_anew",
+    ),
+    Mutant(
         "alerts that stand already are forgotten",
         "watch/ledgers.py",
         "for rows, weight in ((there, -1), (made, 1)):",

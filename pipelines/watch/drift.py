@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -37,49 +38,85 @@ def sought(rule: DriftRule, definition: Definition) -> Target:
 
 
 def drift(rows: pa.Table, *, rule: DriftRule, definition: Definition, frontier: datetime) -> pa.Table:
-    """Signed rows of gold.drift, from the statistics of a service definition, up to a frontier.
+    """Signed rows of gold.drift, from all statistics of a service definition, up to a frontier."""
+    return Drift(rule, definition).take(rows, frontier)
+
+
+@dataclass
+class Drift:
+    """How far the windows of each group and distribution lie off, as far as was looked: up to the frontier `until`.
 
     The baseline is the first windows of the group that have support; they have no distance. Where statistics change later the row
     of what was believed is taken back, and another one states what is believed since.
     """
-    found = steps(rows, every=rule.every, settles=LATENESS, frontier=frontier, by_version="version" in rule.by)
-    entries = [
-        _row(rule, definition, group)
-        | {"feature": name, "known_at": moment(at), "sign": sign}
-        | _window(rule, distance)
-        for group, of_group in found.items()
-        for name, scale in definition.histograms
-        for at, sign, distance in distances(of_group, rule, name, scale)
-    ]
-    return pa.Table.from_pylist(entries, schema=DRIFT.computed)
+
+    rule: DriftRule
+    definition: Definition
+    until: datetime | None = None
+    _courses: dict[tuple[Group, str], Course] = field(default_factory=dict)
+
+    def take(self, rows: pa.Table, frontier: datetime) -> pa.Table:
+        """The rows of what is seen after `until`, up to a frontier, from all statistics of the windows that it is about."""
+        rule, definition, waits = self.rule, self.definition, LATENESS
+        by_version = "version" in rule.by
+        found = steps(rows, every=rule.every, settles=waits, frontier=frontier, by_version=by_version, after=self.until)
+        entries = [
+            _row(rule, definition, group)
+            | {"feature": name, "known_at": moment(at), "sign": sign}
+            | _window(rule, distance)
+            for group, of_group in found.items()
+            for name, scale in definition.histograms
+            for step in of_group
+            for at, sign, distance in self._courses.setdefault((group, name), Course(rule, name, scale)).take(step)
+        ]
+        self.until = frontier
+        return pa.Table.from_pylist(entries, schema=DRIFT.computed)
 
 
-def distances(of_group: list[Step], rule: DriftRule, name: str, scale: Scale) -> Iterator[tuple[int, int, Distance]]:
-    """At, sign and distance of one distribution, in the order of time."""
-    known: dict[int, Counts] = {}
-    facts: dict[int, list[Distance]] = {}
-    first: list[int] = []
-    for step in of_group:
-        before = [known[window].tobytes() for window in first]
-        counts = {window: counts_of(amounts, f"{name}.histogram", scale) for window, amounts in step.windows.items()}
-        changed = {window for window, found in counts.items() if window not in known or (found != known[window]).any()}
-        known |= {window: counts[window] for window in changed}
-        supported = sorted(window for window, found in known.items() if found.sum() >= rule.support)
-        first = supported[: rule.baseline]
+class Course:
+    """The histograms of one distribution in one group so far, and how far they lie from its baseline."""
+
+    def __init__(self, rule: DriftRule, name: str, scale: Scale) -> None:
+        self._rule, self._name, self._scale = rule, name, scale
+        self._known: dict[int, Counts] = {}
+        self._supported: list[int] = []
+        self._facts: dict[int, list[Distance]] = {}
+
+    def take(self, step: Step) -> Iterator[tuple[int, int, Distance]]:
+        """At, sign and distance, of one more step."""
+        counts = {window: counts_of(amounts, f"{self._name}.histogram", self._scale) for window, amounts in step.windows.items()}
+        changed = {w for w, of in counts.items() if w not in self._known or not np.array_equal(of, self._known[w])}
+        before = self._baseline()
+        for window in changed:
+            self._learn(window, counts[window])
+        baseline = self._baseline()
         # what is a baseline's is every window's
-        anew = [known[window].tobytes() for window in first] != before
-        if not changed or len(first) < rule.baseline:
-            now = {} if len(first) < rule.baseline else facts
-        else:
-            looked = [w for w in supported[rule.baseline :] if anew or w in changed]
-            kept = {} if anew else {window: of for window, of in facts.items() if window not in changed}
-            sums = sum(known[window] for window in first)
-            now = kept | {window: _distances(window, known[window], sums, rule, scale) for window in looked}
-        gone = [one for window in sorted(facts) for one in facts[window] if one not in now.get(window, ())]
-        come = [one for window in sorted(now) for one in now[window] if one not in facts.get(window, ())]
-        yield from ((step.at, -1, one) for one in gone)
-        yield from ((step.at, +1, one) for one in come)
-        facts = now
+        looked = sorted(changed if baseline == before else {*self._facts, *self._supported})
+        now = {window: self._far(window, baseline) for window in looked}
+        facts = {window: self._facts.pop(window, []) for window in looked}
+        self._facts |= {window: found for window, found in now.items() if found}
+        yield from ((step.at, -1, one) for window in looked for one in facts[window] if one not in now[window])
+        yield from ((step.at, +1, one) for window in looked for one in now[window] if one not in facts[window])
+
+    def _learn(self, window: int, counts: Counts) -> None:
+        self._known[window] = counts
+        place = bisect_left(self._supported, window)
+        if self._supported[place : place + 1] == [window]:
+            del self._supported[place]
+        if counts.sum() >= self._rule.support:
+            self._supported.insert(place, window)
+
+    def _baseline(self) -> dict[int, bytes]:
+        """The windows that are the baseline; none while there are too few."""
+        first = self._supported[: self._rule.baseline]
+        return {window: self._known[window].tobytes() for window in first} if len(first) == self._rule.baseline else {}
+
+    def _far(self, window: int, baseline: Mapping[int, bytes]) -> list[Distance]:
+        """The distances of a window; none of one that has no support, or belongs to the baseline."""
+        counts = self._known[window]
+        if not baseline or window in baseline or counts.sum() < self._rule.support:
+            return []
+        return _distances(window, counts, sum(self._known[one] for one in baseline), self._rule, self._scale)
 
 
 def counts_of(amounts: Amounts, statistic: str, scale: Scale) -> Counts:
