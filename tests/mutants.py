@@ -494,6 +494,13 @@ MUTANTS = (
         "tests/test_watch_turns.py::test_history_that_is_filled_makes_a_turn_begin_anew",
     ),
     Mutant(
+        "what a version was trained on is no baseline",
+        "watch/released.py",
+        "release = self.releases.get(version)",
+        "release = None",
+        "tests/test_drift.py::test_a_version_is_held_against_the_release_it_was_trained_on",
+    ),
+    Mutant(
         "alerts that stand already are forgotten",
         "watch/ledgers.py",
         "for rows, weight in ((there, -1), (made, 1)):",

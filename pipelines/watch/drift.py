@@ -15,9 +15,13 @@ import pyarrow as pa
 from pipelines.definition import MISSING, OTHER, Definition, Scale
 from pipelines.gold.metrics.plan import Target, Windows, cut_name, target
 from pipelines.watch.distances import Counts, js, ks, psi
+from pipelines.watch.released import Released
 from pipelines.watch.rules import DriftRule
 from pipelines.watch.tables import DRIFT
 from pipelines.watch.windows import LATENESS, Amounts, Group, Step, moment, steps
+
+Baseline = tuple[Mapping[str, Any], Counts]
+"""Which one it is, and its counts."""
 
 
 class Distance(NamedTuple):
@@ -46,12 +50,14 @@ def drift(rows: pa.Table, *, rule: DriftRule, definition: Definition, frontier: 
 class Drift:
     """How far the windows of each group and distribution lie off, as far as was looked: up to the frontier `until`.
 
-    The baseline is the first windows of the group that have support; they have no distance. Where statistics change later the row
-    of what was believed is taken back, and another one states what is believed since.
+    The baseline is the first windows of the group that have support; they have no distance. Where `released` knows what a version was
+    trained on, that is the baseline, and all windows have a distance. Where statistics change later the row of what was believed is
+    taken back, and another one states what is believed since.
     """
 
     rule: DriftRule
     definition: Definition
+    released: Released | None = None
     until: datetime | None = None
     _courses: dict[tuple[Group, str], Course] = field(default_factory=dict)
 
@@ -67,24 +73,34 @@ class Drift:
             for group, of_group in found.items()
             for name, scale in definition.histograms
             for step in of_group
-            for at, sign, distance in self._courses.setdefault((group, name), Course(rule, name, scale)).take(step)
+            for at, sign, distance in self._course(group, name, scale).take(step)
         ]
         self.until = frontier
         return pa.Table.from_pylist(entries, schema=DRIFT.computed)
+
+    def _course(self, group: Group, name: str, scale: Scale) -> Course:
+        if (group, name) not in self._courses:
+            given = self.released.of(group.tenant, group.segment, group.version) if self.released else None
+            self._courses[group, name] = Course(self.rule, name, scale, given)
+        return self._courses[group, name]
 
 
 class Course:
     """The histograms of one distribution in one group so far, and how far they lie from its baseline."""
 
-    def __init__(self, rule: DriftRule, name: str, scale: Scale) -> None:
-        self._rule, self._name, self._scale = rule, name, scale
+    def __init__(self, rule: DriftRule, name: str, scale: Scale, given: tuple[str, Amounts] | None = None) -> None:
+        """`given`: the release that is the baseline, and its amounts."""
+        self._rule, self._statistic, self._scale = rule, f"{name}.histogram", scale
+        self._given: Baseline | None = None
+        if given:
+            self._given = {"release": given[0]}, counts_of(given[1], self._statistic, scale)
         self._known: dict[int, Counts] = {}
         self._supported: list[int] = []
         self._facts: dict[int, list[Distance]] = {}
 
     def take(self, step: Step) -> Iterator[tuple[int, int, Distance]]:
         """At, sign and distance, of one more step."""
-        counts = {window: counts_of(amounts, f"{self._name}.histogram", self._scale) for window, amounts in step.windows.items()}
+        counts = {window: counts_of(amounts, self._statistic, self._scale) for window, amounts in step.windows.items()}
         changed = {w for w, of in counts.items() if w not in self._known or not np.array_equal(of, self._known[w])}
         before = self._baseline()
         for window in changed:
@@ -108,15 +124,16 @@ class Course:
 
     def _baseline(self) -> dict[int, bytes]:
         """The windows that are the baseline; none while there are too few."""
-        first = self._supported[: self._rule.baseline]
+        first = [] if self._given else self._supported[: self._rule.baseline]
         return {window: self._known[window].tobytes() for window in first} if len(first) == self._rule.baseline else {}
 
     def _far(self, window: int, baseline: Mapping[int, bytes]) -> list[Distance]:
         """The distances of a window; none of one that has no support, or belongs to the baseline."""
         counts = self._known[window]
-        if not baseline or window in baseline or counts.sum() < self._rule.support:
+        if counts.sum() < self._rule.support or window in baseline or not (baseline or self._given):
             return []
-        return _distances(window, counts, sum(self._known[one] for one in baseline), self._rule, self._scale)
+        first = {"windows": len(baseline)}, sum(self._known[one] for one in baseline)
+        return _distances(window, counts, self._given or first, self._rule, self._scale)
 
 
 def counts_of(amounts: Amounts, statistic: str, scale: Scale) -> Counts:
@@ -128,16 +145,17 @@ def counts_of(amounts: Amounts, statistic: str, scale: Scale) -> Counts:
     return np.array([float(counts.get(str(bucket), 0)) for bucket in (*held, MISSING, OTHER)])
 
 
-def _distances(window: int, counts: Counts, baseline: Counts, rule: DriftRule, scale: Scale) -> list[Distance]:
-    about = msgspec.json.encode({"windows": rule.baseline, "count": int(baseline.sum())}).decode()
+def _distances(window: int, counts: Counts, against: Baseline, rule: DriftRule, scale: Scale) -> list[Distance]:
+    which, baseline = against
+    about = msgspec.json.encode({**which, "count": round(baseline.sum())}).decode()
     support = int(counts.sum())
     found = []
     for measure, distance in (("psi", psi), ("js", js), ("ks", ks)):
         # what is missing, or of another kind, has no place in the order
-        of, against = (counts[:-2], baseline[:-2]) if measure == "ks" else (counts, baseline)
-        if measure == "ks" and (isinstance(scale[0], str) or not of.sum() or not against.sum()):
+        of, on = (counts[:-2], baseline[:-2]) if measure == "ks" else (counts, baseline)
+        if measure == "ks" and (isinstance(scale[0], str) or not of.sum() or not on.sum()):
             continue
-        value, reference = distance(of, against, rule.alpha)
+        value, reference = distance(of, on, rule.alpha)
         reached = value >= max(reference, rule.least) if measure == "psi" else value >= reference
         found.append(Distance(window, measure, value, reference, reached, support, about))
     return found

@@ -14,7 +14,7 @@ from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook
 from pipelines.extras import extra
-from pipelines.gold.metrics.plan import ORIGIN, Target
+from pipelines.gold.metrics.plan import ORIGIN, Target, cut_name
 from pipelines.lake import Lake, data_version
 from pipelines.watch import drift as drifting
 from pipelines.watch import sources
@@ -24,7 +24,8 @@ from pipelines.watch.detectors import Seen
 from pipelines.watch.drift import Drift
 from pipelines.watch.firings import Firings
 from pipelines.watch.ledgers import OF_ALERTS, OF_DRIFT, append, difference
-from pipelines.watch.rules import AlertRule, Watched
+from pipelines.watch.released import Released, trained
+from pipelines.watch.rules import AlertRule, DriftRule, Watched
 from pipelines.watch.tables import ALERTS, DRIFT, TRIGGERS
 from pipelines.watch.triggers import HOUR
 from pipelines.watch.windows import LATENESS, Group, micros
@@ -100,14 +101,22 @@ class Standing:
         self._asked = _asked(lake, watched)
         self._alerts = [Alerts(rule, self._asked[rule.name]) for rule in watched.alerts if rule.name in self._asked]
         drift = self._asked.get("drift")
-        self._drift = Drift(watched.drift, drift.definition) if watched.drift and drift else None
+        self._trained = trained(lake, watched.model)
+        self._drift = Drift(watched.drift, drift.definition, self._released(watched.drift, drift)) if watched.drift and drift else None
         self._firings = {rule.name: Firings(lake, watched, rule) for rule in watched.triggers}
 
     def goes_on(self, at: datetime) -> bool:
         """Whether what was looked at stands: later rows are of later, and nobody else has written, or declared anything."""
         if self._at is None or at < self._at or self._asked != _asked(self._lake, self._watched):
             return False
+        if self._trained != trained(self._lake, self._watched.model):
+            return False
         return sources.only_news(self._lake, self._place, self._at) and self._written == self._versions()
+
+    def _released(self, rule: DriftRule, asked: Target) -> Released | None:
+        if rule.against != "release":
+            return None
+        return Released(self._lake, asked.definition, cut_name(rule.fields), self._trained)
 
     def look(self, at: datetime) -> Found:
         """What the rules come to beyond the last look, up to a frontier."""
