@@ -543,6 +543,20 @@ MUTANTS = (
         "tests/test_retrain_judging.py::test_who_looks_after_every_outcome_is_misled_no_more_often_than_stated[even]",
     ),
     Mutant(
+        "answers count alike, however seldom they were asked for",
+        "retrain/compare.py",
+        'found = doubles(rows["weight"]) * acceptance.least_asked',
+        'found = doubles(rows["weight"]) * 0 + 1',
+        "tests/test_retrain_judging.py::test_what_is_asked_of_few_counts_for_many",
+    ),
+    Mutant(
+        "the greatest weight is no bound of a ratio",
+        "retrain/sequence.py",
+        "if shares is None or (shares == 1).all():",
+        "if True:",
+        "tests/test_retrain_judging.py::test_an_interval_of_weighted_answers_covers_as_often_as_stated",
+    ),
+    Mutant(
         "segments do not count",
         "retrain/judge.py",
         "if group.low > group.limit:",

@@ -13,6 +13,7 @@ _KEY = ("tenant", "unit", "unit_id", "item")
 
 def with_scores(lake: Lake, model: str, label: str, rows: pa.Table) -> pa.Table:
     """Rows of a release with the column `scores`, as served; null of what gold.examples no longer holds."""
+    rows = rows.select([name for name in rows.column_names if name != "scores"])  # a feature may be called so
     field, served = pc.field, pc.min_max(rows["served_at"]).as_py()
     if served["min"] is None or not lake.exists(EXAMPLES):
         return rows.append_column("scores", pa.nulls(rows.num_rows, EXAMPLES.arrow.field("scores").type))
