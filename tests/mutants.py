@@ -494,6 +494,13 @@ MUTANTS = (
         "tests/test_watch_turns.py::test_history_that_is_filled_makes_a_turn_begin_anew",
     ),
     Mutant(
+        "what was held out is no baseline",
+        "watch/detectors.py",
+        "self._given = held_out is not None and _usable(held_out)",
+        "self._given = False",
+        "tests/test_watch.py::test_a_drop_is_held_against_what_the_release_held_out",
+    ),
+    Mutant(
         "what a version was trained on is no baseline",
         "watch/released.py",
         "release = self.releases.get(version)",

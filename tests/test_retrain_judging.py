@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipelines.errors import ConfigError
 from pipelines.gold.tables import EXAMPLES
 from pipelines.lake import Lake
 from pipelines.models import load_model
+from pipelines.retrain.baseline import held_out
 from pipelines.retrain.compare import arms, groups, paired, shadowed
 from pipelines.retrain.declared import Acceptance, declared
 from pipelines.retrain.judge import before_and_after, judge, settle
@@ -251,6 +253,20 @@ def test_a_label_that_judges_a_named_score_is_judged_by_it_on_what_was_held_out(
     assert compared.differences == pytest.approx([-0.01, -0.64])
     assert np.isnan(served(with_scores(lake, "m", "late", net(rows[2:])), definition, Acceptance())).all()
     assert np.isnan(in_shadow(told, "2", definition, Acceptance())).all()
+
+
+def test_what_was_held_out_says_how_good_a_version_is_before_it_serves(definition: Definition, tmp_path: Path) -> None:
+    called = replace(definition, threshold=0.5)
+    rows = pa.table({"label": [1.0, 1.0, 1.0, 0.0], "weight": [2.0] * 4})
+    found = held_out(rows, np.array([0.9, 0.8, 0.1, 0.2]), called)
+    recall = found["metrics"]["recall"]
+    assert found["definition"] == called.hash
+    assert (recall["value"], recall["hits"], recall["trials"], recall["support"]) == (2 / 3, 2, 3, 4)
+    assert found["metrics"]["brier"]["value"] == pytest.approx((0.01 + 0.04 + 0.81 + 0.04) / 4)
+    assert "recall" not in held_out(rows, np.array([0.9, 0.8, 0.1, 0.2]), definition)["metrics"]
+    assert held_out(rows.set_column(1, "weight", pa.array([1.0, 2, 2, 2])), np.ones(4), called) == {}
+    classes = held_out(pa.table({"label": ["cat", "dog"], "weight": [1.0, 1.0]}), np.array(["cat", "cat"], object), category(tmp_path))
+    assert classes["metrics"]["accuracy"]["value"] == 0.5
 
 
 def test_what_was_promoted_helped_did_not_or_is_unclear(definition: Definition) -> None:

@@ -106,6 +106,8 @@ approve = "by hand"
         ("bad_value", "alerts.low.by", ALERT + 'by = ["carrier"]\n'),
         ("bad_value", "alerts.low.windows", ALERT + 'windows = "5 of 3"\n'),
         ("bad_value", "alerts.low.clear_at", ALERT + "clear_at = 0.3\n"),
+        ("bad_value", "alerts.low.against", ALERT.replace("below", "drop") + "against = 'release'\n"),
+        ("unknown_key", "alerts.low.against", ALERT + "against = 'release'\n"),
         ("bad_value", "alerts.low.support", ALERT + "support = 0\n"),
         ("bad_value", "alerts.low.drop", ALERT.replace("recall", "brier").replace("below", "drop")),
         ("bad_value", "alerts.low.change", ALERT.replace("below = 0.4", 'change = "cusum"\nthreshold = 1')),

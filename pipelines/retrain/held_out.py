@@ -12,6 +12,7 @@ from pipelines.definition import Definition
 from pipelines.errors import InputError
 from pipelines.lake import Lake
 from pipelines.retrain import judge as judging
+from pipelines.retrain.baseline import held_out
 from pipelines.retrain.compare import drawn, groups, paired
 from pipelines.retrain.declared import Acceptance
 from pipelines.retrain.ledger import Row, append
@@ -31,7 +32,8 @@ def judge(lake: Lake, tracking: Tracking, row: Row, rows: pa.Table, *, definitio
     verdict = judging.judge(compared, acceptance, groups(definition, fields), last=acceptance.live == "none")
     if verdict.state != "refuse":
         tracking.move(row["model"], CHALLENGER, row["version"])
-    return append(lake, "judged", row, evidence=verdict.evidence(), **verdict.columns())
+    evidence = verdict.evidence() | {"held_out": held_out(rows, said, definition)}
+    return append(lake, "judged", row, evidence=evidence, **verdict.columns())
 
 
 def scores(model: Any, rows: pa.Table, definition: Definition, acceptance: Acceptance) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -48,12 +48,15 @@ def alerts(rows: pa.Table, *, rule: AlertRule, asked: Target, frontier: datetime
 class Alerts:
     """What a rule has come to, group by group; `until` is the frontier up to which it has looked.
 
+    `held_out`: by version, what the metric was on what its release held out.
+
     As of every time the entries known by then say what the detector says of the windows that were mature then, with the amounts that
     were known then. An alert that would not have been raised with what was learnt later is taken back by an entry `overturned`.
     """
 
     rule: AlertRule
     asked: Target
+    held_out: Mapping[str, Seen] = field(default_factory=dict)
     until: datetime | None = None
     _courses: dict[Group, Course] = field(default_factory=dict)
 
@@ -63,7 +66,7 @@ class Alerts:
         look = partial(reading, asked, metric_of(rule.metric, asked), rule.every)
         entries: list[dict[str, Any]] = []
         for group, of_group in _steps(rows, rule, asked, frontier, self.until).items():
-            course = self._courses.setdefault(group, Course(rule, look))
+            course = self._courses.setdefault(group, Course(rule, look, self.held_out.get(group.version)))
             entries += _entries(rule, asked.definition, group, chain.from_iterable(map(course.take, of_group)))
         self.until = frontier
         return pa.Table.from_pylist(entries, schema=ALERTS.computed)
@@ -138,12 +141,12 @@ class Course:
     Where only later windows have come the detector goes on; where an earlier one has changed all are shown to a new one.
     """
 
-    def __init__(self, rule: AlertRule, look: Callable[[Amounts], Seen | None]) -> None:
-        self._rule, self._look = rule, look
+    def __init__(self, rule: AlertRule, look: Callable[[Amounts], Seen | None], held_out: Seen | None = None) -> None:
+        self._rule, self._look, self._held_out = rule, look, held_out
         self._known: dict[int, Seen] = {}
         self._facts: dict[Fact, Decision] = {}
         self._newest = -(2**63)
-        self._watching, self._raised = detector(rule), [0]
+        self._watching, self._raised = detector(rule, held_out), [0]
 
     def take(self, step: Step) -> Iterator[tuple[int, int, Fact, Decision]]:
         """At, sign, fact and what it rests on, of one more step."""
@@ -159,7 +162,7 @@ class Course:
         if later and not lost:
             now = facts | dict(_shown(self._watching, enough, self._raised))
         elif enough or lost:
-            self._watching, self._raised = detector(self._rule), [0]
+            self._watching, self._raised = detector(self._rule, self._held_out), [0]
             now = dict(_shown(self._watching, self._known, self._raised))
         else:
             return

@@ -1,7 +1,8 @@
-"""What a version was trained on, as a baseline of drift: the rows of its release in the buckets of what is served."""
+"""What a version was trained on and held against, as baselines: of drift its release's rows, of drops the slice that was held out."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,18 +20,40 @@ from pipelines.gold.histograms import histograms
 from pipelines.gold.placing import Known, Units, increments
 from pipelines.lake import Lake
 from pipelines.retrain.tables import RETRAININGS
+from pipelines.watch.detectors import Seen
 from pipelines.watch.windows import Amounts
 
 _READ = ("tenant", "unit", "unit_id", "item", "served_at", "segments", "features", "score", "weight")
 
 
-def trained(lake: Lake, model: str) -> dict[str, str]:
-    """The release that each version of a model was trained on, as gold.retrainings says; of others nothing is known."""
+@dataclass(frozen=True)
+class Retrained:
+    """What gold.retrainings says of the versions of a model; of others nothing is known.
+
+    `releases`: what each was trained on. `metrics`: by label's definition, version and metric, what it was on what that held out.
+    """
+
+    releases: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[tuple[str, str, str], Seen] = field(default_factory=dict)
+
+    def held_out(self, definition: Definition, metric: str) -> dict[str, Seen]:
+        """A metric by version."""
+        return {version: seen for (of, version, name), seen in self.metrics.items() if (of, name) == (definition.hash, metric)}
+
+
+def retrained(lake: Lake, model: str) -> Retrained:
+    """As of all that was written: a version is judged before it serves."""
     if not lake.exists(RETRAININGS):
-        return {}
-    where = (pc.field("model") == model) & (pc.field("step") == "trained")
-    rows = lake.read(RETRAININGS, ["version", "release", "known_at", "attempt"], where).to_pylist()
-    return {row["version"]: row["release"] for row in sorted(rows, key=lambda row: (row["known_at"], row["attempt"]))}
+        return Retrained()
+    where = (pc.field("model") == model) & pc.field("step").isin(["trained", "judged"])
+    rows = lake.read(RETRAININGS, ["step", "version", "release", "evidence", "known_at", "attempt"], where).to_pylist()
+    rows.sort(key=lambda row: (row["known_at"], row["attempt"]))
+    metrics = {}
+    for row in rows:
+        told = json.loads(row["evidence"] or "{}").get("held_out") if row["step"] == "judged" else None
+        for name, seen in (told or {}).get("metrics", {}).items():
+            metrics[told["definition"], row["version"], name] = Seen(**seen)
+    return Retrained({row["version"]: row["release"] for row in rows if row["step"] == "trained"}, metrics)
 
 
 @dataclass

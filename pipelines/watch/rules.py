@@ -37,6 +37,8 @@ class AlertRule:
     method: str = ""
     falls: bool = True
     """Whether worse is lower."""
+    against: str = "windows"
+    """What a drop is held against: the first windows; or "release", the slice held out by the release that a version was trained on."""
 
     @property
     def fields(self) -> tuple[str, ...]:

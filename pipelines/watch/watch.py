@@ -24,7 +24,7 @@ from pipelines.watch.detectors import Seen
 from pipelines.watch.drift import Drift
 from pipelines.watch.firings import Firings
 from pipelines.watch.ledgers import OF_ALERTS, OF_DRIFT, append, difference
-from pipelines.watch.released import Released, trained
+from pipelines.watch.released import Released, retrained
 from pipelines.watch.rules import AlertRule, DriftRule, Watched
 from pipelines.watch.tables import ALERTS, DRIFT, TRIGGERS
 from pipelines.watch.triggers import HOUR
@@ -99,9 +99,9 @@ class Standing:
         self._place = sources.place(lake)
         self._written: list[int] = []
         self._asked = _asked(lake, watched)
-        self._alerts = [Alerts(rule, self._asked[rule.name]) for rule in watched.alerts if rule.name in self._asked]
+        self._retrained = retrained(lake, watched.model)
+        self._alerts = [self._alert(rule, self._asked[rule.name]) for rule in watched.alerts if rule.name in self._asked]
         drift = self._asked.get("drift")
-        self._trained = trained(lake, watched.model)
         self._drift = Drift(watched.drift, drift.definition, self._released(watched.drift, drift)) if watched.drift and drift else None
         self._firings = {rule.name: Firings(lake, watched, rule) for rule in watched.triggers}
 
@@ -109,14 +109,18 @@ class Standing:
         """Whether what was looked at stands: later rows are of later, and nobody else has written, or declared anything."""
         if self._at is None or at < self._at or self._asked != _asked(self._lake, self._watched):
             return False
-        if self._trained != trained(self._lake, self._watched.model):
+        if self._retrained != retrained(self._lake, self._watched.model):
             return False
         return sources.only_news(self._lake, self._place, self._at) and self._written == self._versions()
+
+    def _alert(self, rule: AlertRule, asked: Target) -> Alerts:
+        held_out = self._retrained.held_out(asked.definition, rule.metric) if rule.against == "release" else {}
+        return Alerts(rule, asked, held_out)
 
     def _released(self, rule: DriftRule, asked: Target) -> Released | None:
         if rule.against != "release":
             return None
-        return Released(self._lake, asked.definition, cut_name(rule.fields), self._trained)
+        return Released(self._lake, asked.definition, cut_name(rule.fields), self._retrained.releases)
 
     def look(self, at: datetime) -> Found:
         """What the rules come to beyond the last look, up to a frontier."""
