@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,10 @@ import pytest
 from pipelines.contract import Table
 from pipelines.gold.tables import STATISTICS
 from pipelines.lake import Lake
+from pipelines.models import load_model
+from pipelines.silver.tables import CONTROLS
 from pipelines.watch import sources
+from pipelines.watch.declared import watched_of
 from pipelines.watch.rules import Watched
 from pipelines.watch.tables import ALERTS, DRIFT, TRIGGERS
 from pipelines.watch.watch import Watch
@@ -163,6 +167,25 @@ def test_a_turn_reads_the_windows_that_are_new_or_have_changed(
     looking()
     # by alert: two days with three statistics each and the late two; the two-day window has a quiet day besides; no drift
     assert sorted(found) == [0, 8, 11]
+
+
+def test_what_another_model_raises_does_not_make_a_turn_begin_anew(
+    watched: Watched, looked: tuple[Lake, Watch], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lake, _ = looked
+    path = tmp_path / "models" / "n.toml"
+    path.write_text((tmp_path / "models" / "m.toml").read_text().replace('model = "m"', 'model = "n"'))
+    other = watched_of(path, load_model(path))
+    append(lake, CONTROLS, (CONTROLS.row(action="define", offset=9, body=json.dumps(one.body())) for one in other.definitions))
+    looking = Watch(lake, [watched, other])
+    looking()
+    append(lake, STATISTICS, [row | {"model": "n"} for day in range(44, 48) for row in answered(other, day, 10, 90)])
+    reach(lake, MONDAY + 51 * DAY)
+    assert looking() > 0
+    found = read(monkeypatch)
+    reach(lake, MONDAY + 52 * DAY)
+    looking()
+    assert max(found) < 20
 
 
 def test_history_that_is_filled_makes_a_turn_begin_anew(

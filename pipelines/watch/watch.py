@@ -53,6 +53,7 @@ class Watch:
     watched: Sequence[Watched] = ()
     _looked: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _standing: dict[str, Standing] = field(default_factory=dict)
+    _written: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Raises MachineError `extra_missing` where a rule needs what is not installed: before anything starts."""
@@ -67,6 +68,8 @@ class Watch:
             else None
         )
         written = 0
+        if at is not None and self._written != self._versions():
+            self._standing.clear()  # somebody else has written
         for one in self.watched if at is not None else ():
             assert at is not None
             due = _due(one, at)
@@ -77,7 +80,13 @@ class Watch:
                 written += standing.post(at)
                 # not kept where it broke off: the next turn sees what was written of it
                 self._standing[one.model], self._looked[one.model] = standing, due
+        if at is not None:
+            self._written = self._versions()
         return written
+
+    def _versions(self) -> list[int]:
+        """The last versions of the ledgers that brought rows."""
+        return [data_version(self.lake.path(table)) for table in (ALERTS, DRIFT)]
 
 
 def post(lake: Lake, watched: Watched, at: datetime) -> int:
@@ -97,21 +106,20 @@ class Standing:
         self._lake, self._watched = lake, watched
         self._at: datetime | None = None
         self._place = sources.place(lake)
-        self._written: list[int] = []
         self._asked = _asked(lake, watched)
         self._retrained = retrained(lake, watched.model)
         self._alerts = [self._alert(rule, self._asked[rule.name]) for rule in watched.alerts if rule.name in self._asked]
-        drift = self._asked.get("drift")
+        drift = self._asked.get("")
         self._drift = Drift(watched.drift, drift.definition, self._released(watched.drift, drift)) if watched.drift and drift else None
         self._firings = {rule.name: Firings(lake, watched, rule) for rule in watched.triggers}
 
     def goes_on(self, at: datetime) -> bool:
-        """Whether what was looked at stands: later rows are of later, and nobody else has written, or declared anything."""
+        """Whether what was looked at stands: what came since was known since, and nothing else is declared, or to be held against."""
         if self._at is None or at < self._at or self._asked != _asked(self._lake, self._watched):
             return False
         if self._retrained != retrained(self._lake, self._watched.model):
             return False
-        return sources.only_news(self._lake, self._place, self._at) and self._written == self._versions()
+        return sources.only_news(self._lake, self._place, self._at)
 
     def _alert(self, rule: AlertRule, asked: Target) -> Alerts:
         held_out = self._retrained.held_out(asked.definition, rule.metric) if rule.against == "release" else {}
@@ -132,7 +140,7 @@ class Standing:
             found.append(one.take(sources.statistics(self._lake, one.asked, names, at, among), at))
         distances = DRIFT.computed.empty_table()
         if self._drift:
-            asked, rule = self._asked["drift"], self._drift.rule
+            asked, rule = self._asked[""], self._drift.rule
             names = {f"{name}.histogram" for name, _ in asked.definition.histograms}
             among = self._among(asked, names, rule.every, LATENESS, at)
             distances = self._drift.take(sources.statistics(self._lake, asked, names, at, among), at)
@@ -158,7 +166,6 @@ class Standing:
             news.append(difference(table, made.to_pylist(), there, key))
             append(self._lake, table, news[-1])
         steps = self._fire(news[0], news[1], at) if self._watched.triggers else []
-        self._written = self._versions()
         return len(news[0]) + len(news[1]) + append(self._lake, TRIGGERS, steps)
 
     def _fire(self, alerts: list[Row], drift: list[Row], at: datetime) -> list[Row]:
@@ -170,12 +177,9 @@ class Standing:
             found += self._firings[rule.name].missing(alerts, drift, steps, at)
         return found
 
-    def _versions(self) -> list[int]:
-        return [data_version(self._lake.path(table)) for table in (ALERTS, DRIFT)]
-
 
 def _asked(lake: Lake, watched: Watched) -> dict[str, Target]:
-    """What each alert looks at, by its name, and "drift"; only what the lake knows."""
+    """What each alert looks at, by its name, and drift, by none; only what the lake knows."""
     known = {one.hash: one for one in DefinitionBook(lake).definitions()}
     services, found = _services(known.values(), watched.model), dict[str, Target]()
     for rule in watched.alerts:
@@ -184,7 +188,7 @@ def _asked(lake: Lake, watched: Watched) -> dict[str, Target]:
             found[rule.name] = sought(rule, definition, services)
     service = known.get(watched.definition("").hash)
     if watched.drift and service is not None:
-        found["drift"] = drifting.sought(watched.drift, service)
+        found[""] = drifting.sought(watched.drift, service)
     return found
 
 
