@@ -63,7 +63,7 @@ def of_drift(entries: Iterable[dict[str, Any]], standing: Standing | None = None
     `standing`: what rows of earlier times have left open; it is brought up to date.
     """
     found: list[Event] = []
-    open_now = {} if standing is None else standing
+    open_now: Standing = {} if standing is None else standing
     for row in sorted((row for row in entries if row["measure"] == "psi"), key=_order):
         group = (row["tenant"], row["feature"], row["cut"], row["segment"], row["version"])
         name, at, opened = f"drift.{row['feature']}", micros(row["known_at"]), open_now.get(group)

@@ -132,7 +132,7 @@ class Course:
         counts = self._known[window]
         if counts.sum() < self._rule.support or window in baseline or not (baseline or self._given):
             return []
-        first = {"windows": len(baseline)}, sum(self._known[one] for one in baseline)
+        first: Baseline = {"windows": len(baseline)}, sum(self._known[one] for one in baseline)
         return _distances(window, counts, self._given or first, self._rule, self._scale)
 
 

@@ -89,7 +89,7 @@ def _under(rows: Sequence[Row], named: set[str], policies: Mapping[str, str]) ->
     """The entries that conditions name, under the policies that hold."""
 
     def name(row: Row) -> str:
-        return row["rule"] if "rule" in row else f"drift.{row['feature']}"
+        return str(row["rule"]) if "rule" in row else f"drift.{row['feature']}"
 
     return [row for row in rows if name(row) in named and row["policy"] == policies[name(row)]]
 

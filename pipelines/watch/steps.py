@@ -52,8 +52,8 @@ def last(steps: Iterable[Mapping[str, Any]], *states: str) -> Any:
 
 def paused(steps: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a trigger with these steps is paused; declared anew it still is."""
-    found = last(steps, PAUSED, RESUMED)
-    return found is not None and found["state"] == PAUSED
+    found: Row = last(steps, PAUSED, RESUMED) or {}
+    return found.get("state") == PAUSED
 
 
 def of_each(steps: Iterable[Row]) -> dict[str, list[Row]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -147,7 +147,7 @@ class Standing:
         self._at = at
         return Found(pa.concat_tables(found), distances)
 
-    def _among(self, asked: Target, names: set[str], every: Any, waits: Any, at: datetime) -> list[tuple[int, int]] | None:
+    def _among(self, asked: Target, names: set[str], every: timedelta, waits: timedelta, at: datetime) -> list[tuple[int, int]] | None:
         """The cells that a look is about; None for all, at the first one."""
         if self._at is None:
             return None
