@@ -221,6 +221,7 @@ def test_classes_are_judged_by_what_was_said_of_them(tmp_path: Path, loss: str, 
     compared = shadowed(seen(definition), "2", definition, acceptance)
     assert (compared.champion, compared.challenger) == pytest.approx((champion, challenger))
     assert judge(compared, acceptance).state == "accept"
+    assert judge(shadowed(seen(definition, 0), "2", definition, acceptance), acceptance).state == "wait"
 
 
 def test_no_prediction_of_classes_loses_more_than_the_greatest(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def _by_class(said: Floats, came: Floats, definition: Definition, acceptance: Ac
     told = told / np.maximum(told.sum(1, keepdims=True), 1)
     told = np.c_[told, 1 - told.sum(1)]
     number = {name: at for at, name in enumerate(definition.classes)}
-    of = told[np.arange(len(told)), [number.get(name, len(number)) for name in came]]
+    of = told[np.arange(len(told)), np.array([number.get(name, len(number)) for name in came], int)]
     if acceptance.loss == "brier":
         return (told**2).sum(1) - 2 * of + 1
     return -np.log(np.clip(of, _CLIP, 1 - _CLIP))
