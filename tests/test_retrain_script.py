@@ -48,6 +48,15 @@ def test_a_number_is_learnt_as_a_number(script: Any) -> None:
     assert script.loss(script.fit(minutes, "number"), minutes, "number")["mae"] < 0.5
 
 
+def test_classes_are_learnt_as_classes_whose_names_are_told(script: Any) -> None:
+    seen = rows()
+    seen["label"] = np.where(seen["label"] == 1, "late", "punctual")
+    model = script.fit(seen, "category")
+    assert script.loss(model, seen, "category")["zero_one"] < 0.1
+    assert script.signature(model, seen, "category").outputs.input_names() == ["late", "punctual"]
+    assert script.signature(model, seen, "binary").outputs is None
+
+
 def test_a_row_counts_as_often_as_its_weight_says(script: Any) -> None:
     few, many = rows(), rows()
     many.loc[many.label == 0, "weight"] = 20.0
