@@ -12,7 +12,6 @@ from pipelines import cli
 from pipelines.dataset import load
 from pipelines.extras import extra
 from pipelines.lake import Lake
-from pipelines.models import load_model
 from pipelines.retrain.ledger import histories
 from pipelines.watch.tables import TRIGGERS
 from tests.examples import FRONTIER, append, example, lake_with
@@ -62,27 +61,4 @@ def test_from_a_trigger_to_a_champion_by_one_command(tmp_path: Path, capsys: pyt
     run = client.get_run(last["run_id"])
     assert run.data.params["release"] == last["release"]
     assert run.inputs.dataset_inputs[0].dataset.digest == last["digest"]
-    assert last["high"] < 0
-
-
-def test_classes_are_learnt_and_judged_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    conf = tmp_path / "conf"
-    (conf / "models").mkdir(parents=True)
-    (conf / "settings.toml").write_text((Path(__file__).parent.parent / "conf" / "settings.toml").read_text())
-    kind = MODEL.replace("late", "kind").replace("positive = 1", 'classes = ["far", "near"]').replace("binary", "category")
-    (conf / "models" / "m.toml").write_text(kind.replace('absent = "negative"\n', "") + 'loss = "log"\n')
-    definition = load_model(conf / "models" / "m.toml")[1]
-    far = np.random.default_rng(1).random(900)
-    rows = [
-        example(i, definition, number=None, text="far" if x > 0.5 else "near", prediction_text="far", scores={"far": 0.5, "near": 0.5},
-                features=json.dumps({"distance": float(x)}))
-        for i, x in enumerate(far)
-    ]  # fmt: skip
-    root = lake_with(tmp_path / "lake", rows, [definition])
-    append(root, TRIGGERS, [{**trigger(known_at=FRONTIER), "label": "kind"}])
-    code = cli.main(["launch", "--once", "--lake", str(root), "--conf", str(conf), "--json"])
-    told = capsys.readouterr()
-    assert code == 0, told.err
-    last = histories(Lake(root))["t1"][-1]
-    assert (last["step"], last["support"]) == ("promoted", load(root, last["release"], split="test").num_rows), last["reason"]
     assert last["high"] < 0
