@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -132,7 +131,8 @@ def list_(asked: Namespace) -> int:
 
 def backtest(asked: Namespace) -> int:
     from pipelines.watch import sources, view
-    from pipelines.watch.watch import Ledgers, as_if, compute, firings
+    from pipelines.watch.firings import Firings
+    from pipelines.watch.watch import as_if, compute
 
     lake, files = _opened(asked)
     at = _frontier(lake)
@@ -141,11 +141,11 @@ def backtest(asked: Namespace) -> int:
     with told.status("backtest"):
         for watched in [as_if(one, lake) for one in files if asked.model in (None, one.model)]:
             made = compute(lake, watched, at)
-            ledgers = Ledgers(made.alerts.to_pylist(), made.drift.to_pylist())
+            alerts, drift = made.alerts.to_pylist(), made.drift.to_pylist()
             start = asked.since or sources.first_known(lake, watched.model) or at
-            raised += [row for row in ledgers.alerts if row["known_at"] > start]
+            raised += [row for row in alerts if row["known_at"] > start]
             for rule in watched.triggers:
-                fired = firings(lake, watched, rule, ledgers, start=start, at=at)
+                fired = Firings(lake, watched, rule).fired(alerts, drift, [], start=start, at=at)
                 found += [view.fired(watched.model, rule, one) for one in fired]
     said = {"frontier": rfc3339(at), "alerts": [view.plain(row) for row in raised], "triggers": found}
     answer(asked, said, lambda: view.backtested(raised, found))
@@ -153,8 +153,7 @@ def backtest(asked: Namespace) -> int:
 
 
 def by_hand(asked: Namespace) -> int:
-    from pipelines.watch import triggers as steps
-    from pipelines.watch.watch import step
+    from pipelines.watch import steps
 
     lake, files = _opened(asked)
     watched, rule = _named(files, asked.trigger, asked.model)
@@ -164,27 +163,27 @@ def by_hand(asked: Namespace) -> int:
         incident = f"by hand, {rfc3339(datetime.now(UTC))}"
         about = steps.trigger_id("", watched.model, rule.name, incident), incident
     return _record(
-        asked, lake, step(watched, rule, state, at, about=about, evidence={"who": asked.who, "why": asked.why})
+        asked, lake, steps.step(watched, rule, state, at, about=about, evidence={"who": asked.who, "why": asked.why})
     )
 
 
 def approve(asked: Namespace) -> int:
+    from pipelines.watch.steps import APPROVED, AWAITING, of_each, said
     from pipelines.watch.tables import TRIGGERS
-    from pipelines.watch.triggers import APPROVED, AWAITING
 
     lake, _ = _opened(asked)
-    rows = [row for row in _rows(lake, TRIGGERS) if row["trigger_id"] == asked.trigger_id and asked.trigger_id]
-    states = {row["state"]: row for row in rows}
+    triggers = of_each(_rows(lake, TRIGGERS))
+    states = {row["state"]: row for row in triggers.get(asked.trigger_id, ())}
     if {*states} != {AWAITING}:
-        waiting = sorted({row["trigger_id"] for row in _rows(lake, TRIGGERS) if row["state"] == AWAITING})
+        waiting = sorted(name for name, steps in triggers.items() if any(row["state"] == AWAITING for row in steps))
         was = f"it is {' and '.join(sorted(states))}" if states else "there is none"
         raise InputError(
             "not_awaiting",
             f"{asked.trigger_id}: no trigger of this id waits for approval: {was}. Were waiting: {', '.join(waiting) or 'none'}.",
         )
-    said = json.dumps({"who": asked.who, "why": asked.why})
     row = {name: states[AWAITING][name] for name in TRIGGERS.computed.names}
-    return _record(asked, lake, row | {"state": APPROVED, "known_at": _frontier(lake), "evidence": said})
+    decided = {"state": APPROVED, "known_at": _frontier(lake), "evidence": said({"who": asked.who, "why": asked.why})}
+    return _record(asked, lake, row | decided)
 
 
 def _record(asked: Namespace, lake: Lake, row: dict[str, Any]) -> int:

@@ -97,7 +97,8 @@ def held_out(seed: int = 1, count: int = 400) -> pa.Table:
     came = (chance.random(count) < 1 / (1 + np.exp(-3 * x))).astype(float)
     names = [f"h{i}" for i in range(count)]
     origins = pa.array([{"origin": "JFK" if i % 2 else "EWR"} for i in range(count)], pa.map_(pa.string(), pa.string()))
-    return pa.table({"unit_id": names, "label": came, "x": x, "score": np.full(count, 0.5), "version": ["1"] * count, "segments": origins})
+    same = {"score": np.full(count, 0.5), "weight": np.ones(count), "version": ["1"] * count}
+    return pa.table({"unit_id": names, "label": came, "x": x, **same, "segments": origins})
 
 
 def loop_of(root: Path, models: Path, definitions: Sequence[Definition], held: pa.Table | None = None) -> Loop:

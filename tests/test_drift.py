@@ -7,17 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from pipelines.gold.tables import STATISTICS
+from pipelines.dataset.manifest import Manifest, content, keep, manifests
+from pipelines.dataset.spec import Spec
+from pipelines.dataset.tables import RELEASED
+from pipelines.gold.tables import EXAMPLES, STATISTICS
 from pipelines.lake import Lake
+from pipelines.moments import rfc3339
+from pipelines.retrain.tables import RETRAININGS
 from pipelines.watch.conditions import CLOSED, OPENED, OVERTURNED, of_drift
 from pipelines.watch.distances import js, ks, psi
+from pipelines.watch.drift import counts_of
+from pipelines.watch.released import shares
 from pipelines.watch.rules import Watched
 from pipelines.watch.tables import DRIFT
+from pipelines.watch.watch import Watch
 from tests import lakes
-from tests.watching import DAY, HOUR, MINUTE, MONDAY, append, lake_of, model, statistic, watch
+from tests.watching import DAY, HOUR, MINUTE, MONDAY, append, lake_of, model, reach, statistic, watch
 
 RULES = """
 [drift]
@@ -115,6 +125,76 @@ def test_each_version_has_a_baseline_of_its_own(lake: Lake, watched: Watched) ->
     append(lake, STATISTICS, [*old, *new])
     watch(lake, watched, MONDAY + 9 * DAY)
     assert {(row["version"], row["reached"]) for row in lake.read(DRIFT).to_pylist()} == {("1", False), ("2", False)}
+
+
+def release(lake: Lake, *counts: int, version: str = "2", weight: float = 1.0) -> str:
+    """A version trained on a release with so many rows in each bucket of the distance; the name of that."""
+    number = len(manifests(lake)) + 1
+    values = [value for value, count in zip((50.0, 200.0, 900.0), counts, strict=True) for _ in range(count)]
+    rows = [
+        RELEASED.row(tenant="default", unit="request", unit_id=f"{number}-{at}", item="", features=f'{{"distance":{value}}}', weight=weight,
+                     basis="answered", split="train", served_at=MONDAY - DAY, known_at=MONDAY, segments={"origin": "JFK"}, score=0.7)
+        for at, value in enumerate(values)
+    ]  # fmt: skip
+    table = RELEASED.frame(rows).drop_columns(["recorded_at"])
+    made = Manifest(f"m/late/{number}", "", "m", "late", "p", rfc3339(MONDAY), Spec("m", "late").body(), {}, len(rows), {}, {},
+                    {"label": "number", "features": {}}, content(table), {}, {}).sealed()  # fmt: skip
+    keep(lake, made, table.set_column(0, "release", pa.array([made.digest] * len(table))))
+    lake.create(RETRAININGS)
+    said = {"model": "m", "version": version, "release": made.name, "known_at": MONDAY, "attempt": 1}
+    append(lake, RETRAININGS, [RETRAININGS.row(step="trained", trigger_id=str(number), **said)])
+    return made.name
+
+
+AGAINST = RULES.replace("support = 50", 'support = 50\nagainst = "release"')
+
+
+def test_a_version_is_held_against_the_release_it_was_trained_on(tmp_path: Path) -> None:
+    watched = model(tmp_path / "models", AGAINST)
+    lake = lake_of(tmp_path / "lake", watched)
+    name = release(lake, 10, 90, 0)
+    rows = [row for day in range(3) for row in shown(watched, day, 50, 50, 0, version="2")]
+    append(lake, STATISTICS, [*rows, *(row for day in range(4) for row in shown(watched, day, 50, 50))])
+    watch(lake, watched, MONDAY + 9 * DAY)
+    told = lake.read(DRIFT).filter(pc.equal(lake.read(DRIFT)["measure"], "psi")).to_pylist()
+    of = {version: [row for row in told if row["version"] == version] for version in ("1", "2")}
+    # all three windows of the version that came out of a release; of the other those after its first two
+    assert [(len(rows), {row["reached"] for row in rows}) for rows in of.values()] == [(2, {False}), (3, {True})]
+    assert [json.loads(rows[0]["baseline"]) for rows in of.values()] == [{"windows": 2, "count": 200}, {"release": name, "count": 100}]
+    window, baseline = np.array([50.0, 50, 0, 0, 0]), np.array([10.0, 90, 0, 0, 0])
+    assert of["2"][0]["value"] == psi(window, baseline, 0.001)[0]
+
+
+def test_a_release_that_comes_to_be_known_makes_a_turn_begin_anew(tmp_path: Path) -> None:
+    watched = model(tmp_path / "models", AGAINST)
+    turns, once = (lake_of(tmp_path / name, watched) for name in ("turns", "once"))
+    rows = [row for day in range(4) for row in shown(watched, day, 50, 50, 0, version="2")]
+    looking = Watch(turns, [watched])
+    append(turns, STATISTICS, rows)
+    reach(turns, MONDAY + 5 * DAY)
+    looking()
+    release(turns, 10, 90, 0)
+    reach(turns, MONDAY + 6 * DAY)
+    looking()
+    release(once, 10, 90, 0)
+    append(once, STATISTICS, rows)
+    watch(once, watched, MONDAY + 6 * DAY)
+    assert lakes.net(turns.root, DRIFT) == lakes.net(once.root, DRIFT)
+    assert len(lakes.net(once.root, DRIFT)) == 12
+
+
+def test_weights_of_a_release_count_and_claim_no_more_rows_than_there_are(watched: Watched) -> None:
+    definition = watched.definition("")
+    rows = [(50.0, 1.0)] * 60 + [(200.0, 3.0)] * 20
+    columns = {"tenant": "default", "unit": "request", "item": "", "score": None, "scores": None, "segments": {"origin": "JFK"}}
+    table = pa.Table.from_pylist(
+        [{**columns, "unit_id": str(at), "features": f'{{"distance":{d}}}', "weight": w} for at, (d, w) in enumerate(rows)],
+        schema=EXAMPLES.arrow.remove(EXAMPLES.arrow.get_field_index("served_at")),
+    )
+    found = shares(table, definition, "origin")["default", '["JFK"]']
+    counts = counts_of(found, "feature.distance.histogram", (100.0, 500.0))
+    # half of the weight each, and 120² / 240 rows' worth of it
+    assert counts.tolist() == [30, 30, 0, 0, 0]
 
 
 def test_what_comes_late_takes_the_row_back_and_states_another(lake: Lake, watched: Watched) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines.dataset.scores import with_scores
 from pipelines.definition import Definition
 from pipelines.errors import ConfigError
 from pipelines.gold.tables import EXAMPLES
 from pipelines.lake import Lake
 from pipelines.models import load_model
-from pipelines.retrain.compare import arms, groups, losses, served, shadowed
+from pipelines.retrain.baseline import held_out
+from pipelines.retrain.compare import arms, groups, paired, shadowed
 from pipelines.retrain.declared import Acceptance, declared
 from pipelines.retrain.judge import before_and_after, judge, settle
 from pipelines.retrain.live import as_known, outcomes
+from pipelines.retrain.losses import in_shadow, losses, served
 from pipelines.retrain.sequence import bounds, interval
 from tests.frames import at
 from tests.retraining import examples, fill, model_file, net
@@ -147,6 +151,125 @@ def test_a_row_without_a_propensity_is_left_out(definition: Definition) -> None:
     assert len(arms(net(rows), "1", "2", definition, Acceptance()).differences) == 0
 
 
+def sampled(definition: Definition, count: int, chance: np.random.Generator) -> pa.Table:
+    """Two kinds of requests, of which all and a fifth are asked for: version 2 says 0.3 of the first, 0.9 of the others; version 1 0.5."""
+    rare = chance.random(count) < 0.6
+    asked = chance.random(count) < np.where(rare, 0.2, 1.0)
+    found = [bool(one) for one in rare[asked]]
+    said = [{"shadow.2": 0.9 if one else 0.3} for one in found]
+    rows = examples(definition, [1.0] * len(found), score=[0.5] * len(found), scores=said)
+    return net([{**row, "weight": 5.0 if one else 1.0} for row, one in zip(rows, found, strict=True)])
+
+
+TRUE = 0.6 * (0.1**2 - 0.5**2) + 0.4 * (0.7**2 - 0.5**2)
+"""Mean loss of the challenger minus that of the champion over all requests, asked or not."""
+
+
+def test_what_is_asked_of_few_counts_for_many(definition: Definition) -> None:
+    rows, acceptance = sampled(definition, 12_000, np.random.default_rng(1)), Acceptance(support=100, least_asked=0.2)
+    compared = shadowed(rows, "2", definition, acceptance)
+    verdict = judge(compared, acceptance)
+    assert (verdict.state, verdict.low < TRUE < verdict.high) == ("accept", True)
+    assert verdict.estimate == pytest.approx(TRUE, abs=0.02)
+    # counted alike the answers say the opposite
+    assert compared.differences.mean() > 0
+
+
+def test_an_interval_of_weighted_answers_covers_as_often_as_stated(definition: Definition) -> None:
+    missed, acceptance = 0, Acceptance(least_asked=0.2)
+    for seed in range(40):
+        compared = shadowed(sampled(definition, 600, np.random.default_rng(seed)), "2", definition, acceptance)
+        assert compared.shares is not None
+        for look in (20, 60, 150, len(compared.differences)):
+            low, high = interval(compared.differences[:look], 1.0, 0.1, compared.shares[:look])
+            if not low <= TRUE <= high:
+                missed += 1
+                break
+    assert missed <= 4
+
+
+def test_what_was_asked_for_more_seldom_than_declared_is_left_out_and_said_to_be(definition: Definition) -> None:
+    compared = shadowed(sampled(definition, 300, np.random.default_rng(1)), "2", definition, Acceptance())
+    verdict = judge(compared, Acceptance())
+    assert compared.left_out > 0
+    assert f"{compared.left_out} more were asked for more seldom than acceptance.least_asked = 1" in verdict.reason
+
+
+def category(folder: Path, *, classes: str = 'classes = ["cat", "dog"]') -> Definition:
+    """A label of classes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kind = f'[labels.kind]\ntype = "category"\n{classes}\nattribution_window = "1 hour"\nresolve = "latest"\n'
+    (folder / "c.toml").write_text(f'model = "m"\n{kind}')
+    return load_model(folder / "c.toml")[1]
+
+
+def seen(definition: Definition, count: int = 400) -> pa.Table:
+    """Half cats, half dogs: version 1 takes all for cats, and version 2 knows better."""
+    came = ["cat", "dog"] * (count // 2)
+    scores = [{"cat": 0.6, "dog": 0.4, f"shadow.2.{one}": 0.9, f"shadow.2.{other}": 0.1}
+              for one, other in zip(came, came[1:] + came[:1], strict=True)]  # fmt: skip
+    nothing: Any = [None] * count
+    return net(examples(definition, nothing, text=came, prediction_text=["cat"] * count, scores=scores))
+
+
+@pytest.mark.parametrize(
+    ("loss", "champion", "challenger"),
+    [("zero_one", 0.5, 0.0), ("brier", (0.32 + 0.72) / 2, 0.02), ("log", -(np.log(0.6) + np.log(0.4)) / 2, -np.log(0.9))],
+)
+def test_classes_are_judged_by_what_was_said_of_them(tmp_path: Path, loss: str, champion: float, challenger: float) -> None:
+    definition, acceptance = category(tmp_path), Acceptance(loss, support=100)
+    compared = shadowed(seen(definition), "2", definition, acceptance)
+    assert (compared.champion, compared.challenger) == pytest.approx((champion, challenger))
+    assert judge(compared, acceptance).state == "accept"
+    assert judge(shadowed(seen(definition, 0), "2", definition, acceptance), acceptance).state == "wait"
+
+
+def test_no_prediction_of_classes_loses_more_than_the_greatest(tmp_path: Path) -> None:
+    definition, acceptance = category(tmp_path), Acceptance("brier")
+    told = np.array([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0], [7.0, -3.0], [np.nan, 1.0]])
+    assert losses(told, np.array(["dog"] * 5, object), definition, acceptance)[:4] == pytest.approx([2, 2, 0.5, 2])
+    assert losses(told, np.array(["bird"] * 5, object), definition, acceptance)[:3] == pytest.approx([2, 0, 1.5])
+    assert np.isnan(losses(told, np.array(["dog"] * 5, object), definition, acceptance)[4])
+
+
+def test_likely_classes_are_not_judged_where_none_are_declared(tmp_path: Path) -> None:
+    definition = category(tmp_path, classes="")
+    with pytest.raises(ConfigError) as refused:
+        shadowed(seen(definition), "2", definition, Acceptance("log"))
+    assert refused.value.code == "loss_unfit"
+
+
+def test_a_label_that_judges_a_named_score_is_judged_by_it_on_what_was_held_out(tmp_path: Path) -> None:
+    path = tmp_path / "models"
+    model_file(path)
+    text = (path / "m.toml").read_text().replace("positive = 1", 'positive = 1\njudges = "scores.risk"')
+    (path / "m.toml").write_text(text)
+    definition, lake = load_model(path / "m.toml")[1], Lake(tmp_path / "lake")
+    rows = examples(definition, [1.0] * 3, score=[0.5] * 3, scores=[{"risk": 0.9}, {"risk": 0.2}, {}])
+    fill(lake, EXAMPLES, rows)
+    held = net(rows[:2]).drop_columns(["scores"])
+    told = with_scores(lake, "m", "late", held)
+    assert served(told, definition, Acceptance()).tolist() == [0.9, 0.2]
+    compared = paired(told, np.array([1.0, 1.0]), definition, Acceptance())
+    assert compared.differences == pytest.approx([-0.01, -0.64])
+    assert np.isnan(served(with_scores(lake, "m", "late", net(rows[2:])), definition, Acceptance())).all()
+    assert np.isnan(in_shadow(told, "2", definition, Acceptance())).all()
+
+
+def test_what_was_held_out_says_how_good_a_version_is_before_it_serves(definition: Definition, tmp_path: Path) -> None:
+    called = replace(definition, threshold=0.5)
+    rows = pa.table({"label": [1.0, 1.0, 1.0, 0.0], "weight": [2.0] * 4})
+    found = held_out(rows, np.array([0.9, 0.8, 0.1, 0.2]), called)
+    recall = found["metrics"]["recall"]
+    assert found["definition"] == called.hash
+    assert (recall["value"], recall["hits"], recall["trials"], recall["support"]) == (2 / 3, 2, 3, 4)
+    assert found["metrics"]["brier"]["value"] == pytest.approx((0.01 + 0.04 + 0.81 + 0.04) / 4)
+    assert "recall" not in held_out(rows, np.array([0.9, 0.8, 0.1, 0.2]), definition)["metrics"]
+    assert held_out(rows.set_column(1, "weight", pa.array([1.0, 2, 2, 2])), np.ones(4), called) == {}
+    classes = held_out(pa.table({"label": ["cat", "dog"], "weight": [1.0, 1.0]}), np.array(["cat", "cat"], object), category(tmp_path))
+    assert classes["metrics"]["accuracy"]["value"] == 0.5
+
+
 def test_what_was_promoted_helped_did_not_or_is_unclear(definition: Definition) -> None:
     acceptance = Acceptance(support=100, most=500)
 
@@ -158,7 +281,7 @@ def test_what_was_promoted_helped_did_not_or_is_unclear(definition: Definition) 
 
 
 def test_before_and_after_is_told_as_such(definition: Definition) -> None:
-    said = [served(scored(definition, 500, 0.5, says), definition) for says in (0.2, 0.9)]
+    said = [served(scored(definition, 500, 0.5, says), definition, Acceptance()) for says in (0.2, 0.9)]
     old, new = (losses(one, np.ones(500), definition, Acceptance()) for one in said)
     verdict = before_and_after(old, new, 1.0, Acceptance(support=100))
     assert (verdict.state, verdict.support) == ("helped", 500)
@@ -211,6 +334,7 @@ def test_sections_that_are_not_there_change_no_definition(tmp_path: Path) -> Non
         ("bad_value", "acceptance.loss", "", 'loss = "auc"'),
         ("bad_value", "acceptance.alpha", "", "alpha = 0.9"),
         ("bad_value", "acceptance.most", "", "most = 5"),
+        ("bad_value", "acceptance.least_asked", "", "least_asked = 2"),
         ("unknown_key", "acceptance.segments.carrier", "", "segments = {carrier = 0.1}"),
         ("wrong_type", "acceptance.margin", "", 'margin = "small"'),
     ],

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from pipelines.definition import Definition, Policy
 from pipelines.extras import extra
 from pipelines.quantities import read_toml
+from pipelines.retrain.declared import Acceptance
+from pipelines.retrain.held_out import scores
 from pipelines.retrain.project import PROJECT
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("DeprecationWarning", "FutureWarning", "UserWarning")]
@@ -46,6 +50,33 @@ def test_a_number_is_learnt_as_a_number(script: Any) -> None:
     minutes = rows()
     minutes["label"] = minutes["distance"].fillna(0) * 3
     assert script.loss(script.fit(minutes, "number"), minutes, "number")["mae"] < 0.5
+
+
+def test_classes_are_learnt_as_classes_whose_names_are_told(script: Any) -> None:
+    seen = rows()
+    seen["label"] = np.where(seen["label"] == 1, "late", "punctual")
+    model = script.fit(seen, "category")
+    assert script.loss(model, seen, "category")["zero_one"] < 0.1
+    assert script.signature(model, seen, "category").outputs.input_names() == ["late", "punctual"]
+    assert script.signature(model, seen, "binary").outputs is None
+
+
+@pytest.mark.parametrize("loss", ["log", "zero_one"])
+def test_what_is_registered_for_classes_can_be_judged(script: Any, tmp_path: Path, loss: str) -> None:
+    seen = rows().drop(columns="night")
+    seen["label"] = np.where(seen["label"] == 1, "late", "punctual")
+    model, mlflow = script.fit(seen, "category"), extra("mlflow")
+    signature = script.signature(model, seen, "category")
+    mlflow.sklearn.save_model(model, tmp_path / "model", signature=signature, skops_trusted_types=["numpy.dtype"],
+                              pip_requirements=[], pyfunc_predict_fn="predict_proba")  # fmt: skip
+    policy, classes = Policy("category", "request", "latest", 60), ("gone", "late", "punctual")
+    kind = Definition("m", "kind", ((),), ("1 day",), policy=policy, classes=classes)
+    found = scores(mlflow.pyfunc.load_model(str(tmp_path / "model")), pa.Table.from_pandas(seen), kind, Acceptance(loss))
+    expected = model.predict_proba(script.features_of(seen))
+    if loss == "log":
+        assert found == pytest.approx(np.c_[np.zeros(len(seen)), expected])
+    else:
+        assert (found == model.predict(script.features_of(seen))).all()
 
 
 def test_a_row_counts_as_often_as_its_weight_says(script: Any) -> None:

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from pipelines.gold.tables import STATISTICS
 from pipelines.lake import Lake
-from pipelines.watch.conditions import CLOSED, OPENED, OVERTURNED, Event, Growing, Raters
+from pipelines.silver.tables import LABELLED
+from pipelines.watch import sources
+from pipelines.watch.conditions import CLOSED, OPENED, OVERTURNED, Event, Growing
 from pipelines.watch.rules import Condition, TriggerRule, Watched
 from pipelines.watch.tables import TRIGGERS
 from pipelines.watch.triggers import triggers
@@ -135,11 +136,20 @@ def test_one_that_is_approved_by_hand_waits() -> None:
 
 
 @pytest.mark.parametrize(("least", "expected"), [(2, [("fired", 30)]), (3, [])])
-def test_too_few_people_behind_an_alert_fire_nothing(least: int, expected: list[Any]) -> None:
-    served, known = micros(MONDAY + timedelta(hours=-30)), micros(MONDAY + timedelta(hours=-20))
-    said = [("a", served), ("a", served), ("b", served), (None, served), ("c", micros(MONDAY + DAY))]
-    rows = pa.table({"rater": [who for who, _ in said], "known_at": [known] * 5, "served_at": [at for _, at in said]})
-    assert fired(rule(ALERT, raters=least), event(OPENED, 30), raters=Raters(rows), days=2) == expected
+def test_too_few_people_behind_an_alert_fire_nothing(tmp_path: Path, least: int, expected: list[Any]) -> None:
+    lake = Lake(tmp_path)
+    lake.create(LABELLED)
+    about = [("a", -30), ("a", -30), ("b", -30), (None, -30), ("c", 24), ("d", -49)]
+    append(lake, LABELLED, [judged(who, served) for who, served in about])
+    asked = sources.raters(lake, "m", "late")
+    assert fired(rule(ALERT, raters=least), event(OPENED, 30), raters=asked, days=2) == expected
+
+
+def judged(rater: str | None, served: float) -> dict[str, Any]:
+    """A judgement that was known 20 hours before Monday, of what was served so many hours after it."""
+    at = MONDAY + timedelta(hours=served)
+    names = {"label": "late", "rater": rater, "known_at": MONDAY - 20 * HOUR, "served_date": at.date()}
+    return LABELLED.row(**names, context={"model": "m", "served_at": at})
 
 
 @pytest.fixture

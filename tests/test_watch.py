@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from pipelines.gold.tables import STATISTICS
 from pipelines.lake import Lake
+from pipelines.retrain.tables import RETRAININGS
+from pipelines.watch.detectors import Seen
 from pipelines.watch.rules import Watched
 from pipelines.watch.tables import ALERTS
 from pipelines.watch.watch import Watch, compute
@@ -164,3 +167,36 @@ def test_a_model_that_the_log_does_not_know_yet_has_no_alerts(tmp_path: Path, wa
     lake = Lake(tmp_path / "other")
     lake_of(tmp_path / "other", model(tmp_path / "elsewhere", LOW.replace("0.5", "0.4")))
     assert compute(lake, watched, MONDAY).alerts.num_rows == 0
+
+
+def judged(lake: Lake, watched: Watched, recall: int, of: int, version: str = "1") -> None:
+    """That a version had so many hits on what its release held out."""
+    seen = asdict(Seen(recall / of, None, None, of, recall, of))
+    evidence = {"held_out": {"definition": watched.definition("late").hash, "metrics": {"recall": seen}}}
+    said = {"model": "m", "label": "late", "version": version, "evidence": json.dumps(evidence), "known_at": MONDAY, "attempt": 1}
+    lake.create(RETRAININGS)
+    append(lake, RETRAININGS, [RETRAININGS.row(step="judged", trigger_id=version, **said)])
+
+
+DROP = """
+[alerts.dropped]
+label = "late"
+metric = "recall"
+every = "1 day"
+by = ["version"]
+drop = 0.0
+against = "release"
+support = 50
+"""
+
+
+def test_a_drop_is_held_against_what_the_release_held_out(tmp_path: Path) -> None:
+    watched = model(tmp_path / "models", DROP)
+    lake = lake_of(tmp_path / "lake", watched)
+    judged(lake, watched, 800, 1000)
+    # bad from its first day on, which the first windows would take for its best
+    append(lake, STATISTICS, days(watched, 60, 60, 60))
+    append(lake, STATISTICS, [row | {"version": "2"} for row in days(watched, 60, 60, 60)])
+    watch(lake, watched, MONDAY + 9 * DAY)
+    (row,) = lake.read(ALERTS).to_pylist()
+    assert (row["version"], row["state"], json.loads(row["evidence"])["held_out"]) == ("1", "raised", 1000)

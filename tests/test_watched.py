@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.definition import Definition, canonical
+from pipelines.definition import Definition, canonical, digest
 from pipelines.errors import ConfigError
 from pipelines.models import load_model, load_models
 from pipelines.watch.declared import load_watched, watched_of
@@ -106,12 +106,16 @@ approve = "by hand"
         ("bad_value", "alerts.low.by", ALERT + 'by = ["carrier"]\n'),
         ("bad_value", "alerts.low.windows", ALERT + 'windows = "5 of 3"\n'),
         ("bad_value", "alerts.low.clear_at", ALERT + "clear_at = 0.3\n"),
+        ("bad_value", "alerts.low.against", ALERT.replace("below", "drop") + "against = 'release'\n"),
+        ("unknown_key", "alerts.low.against", ALERT + "against = 'release'\n"),
         ("bad_value", "alerts.low.support", ALERT + "support = 0\n"),
         ("bad_value", "alerts.low.drop", ALERT.replace("recall", "brier").replace("below", "drop")),
         ("bad_value", "alerts.low.change", ALERT.replace("below = 0.4", 'change = "cusum"\nthreshold = 1')),
         ("missing_key", "alerts.low.threshold", ALERT.replace("below = 0.4", 'change = "page_hinkley"')),
         ("wrong_type", "alerts.low", "[alerts]\nlow = 1\n"),
         ("missing_key", "drift.features", "[drift]\nevery = '1 day'\n"),
+        ("bad_value", "drift.against", DRIFT.replace("[drift]", "[drift]\nagainst = 'releases'")),
+        ("bad_value", "drift.against", DRIFT.replace("[drift]", "[drift]\nby = []\nagainst = 'release'")),
         ("bad_value", "drift.features.distance", DRIFT.replace("[100, 500]", "[500, 100]")),
         ("bad_value", "drift.features.distance", DRIFT.replace("[100, 500]", "[]")),
         ("bad_value", "drift.features.distance", DRIFT.replace("edges = [100, 500]", 'edges = ["a"]')),
@@ -141,6 +145,13 @@ def test_a_policy_is_another_when_the_rule_or_what_it_looks_at_is(tmp_path: Path
 
     assert policy(ALERT) == policy(ALERT + TRIGGER.removeprefix(ALERT))
     assert policy(ALERT) != policy(ALERT.replace("0.4", "0.5"))
+
+
+def test_what_could_not_be_said_before_changes_no_policy_that_does_not_say_it(tmp_path: Path) -> None:
+    found = model(tmp_path, DRIFT)
+    assert found.drift is not None
+    rule = {"every": 86400.0, "by": ["version"], "support": 200, "baseline": 7, "alpha": 0.001, "least": 0.1}
+    assert found.drift.policy(found.definition("")) == digest({"drift": rule, "definition": found.definition("").hash})
 
 
 def test_what_is_watched_is_no_part_of_a_definition_unless_it_is_counted(tmp_path: Path) -> None:

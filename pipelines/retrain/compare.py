@@ -11,25 +11,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.definition import MISSING, OTHER, Definition
-from pipelines.errors import ConfigError
 from pipelines.retrain.declared import Acceptance
+from pipelines.retrain.losses import Floats, doubles, greatest, in_shadow, losses, outcomes, served
 
-Floats = Any
-"""A numpy array of doubles."""
-SHADOW = "shadow."
-"""Before the version in the names of scores: what a challenger said of a request that the champion served."""
 CANARY = "canary"
 """The experiment whose arms are versions."""
-_CLIP = 1e-3
-"""The log loss takes no score for surer than this: it would be without bound, and so would every interval."""
 
 
 @dataclass(frozen=True)
 class Compared:
     """Differences of loss, challenger minus champion, in the order in which the outcomes were known.
 
-    Each lies within [-reach, reach], and their mean is the difference of the mean losses. `segments`: by field, each one's value.
-    `champion`, `challenger`: mean losses.
+    Each lies within [-reach, reach], and their mean, weighted by `shares`, is the difference of the mean losses. `shares`: what each
+    stands for, as a share of the greatest weight that one may have. `segments`: by field, each one's value. `champion`, `challenger`:
+    mean losses. `left_out`: outcomes that were asked for more seldom than is declared.
     """
 
     differences: Floats
@@ -37,49 +32,24 @@ class Compared:
     champion: float
     challenger: float
     segments: Mapping[str, Any] = field(default_factory=dict)
+    shares: Floats | None = None
+    left_out: int = 0
 
 
-def losses(said: Floats, came: Floats, definition: Definition, acceptance: Acceptance) -> Floats:
-    """The loss of each prediction; NaN where there is none."""
-    if acceptance.loss == "brier":
-        return (said - came) ** 2
-    if acceptance.loss == "log":
-        sure = np.clip(said, _CLIP, 1 - _CLIP)
-        return -np.log(np.where(came > 0.5, sure, 1 - sure))
-    low, high = _range(definition)
-    return np.abs(np.clip(said, low, high) - came)
+def asked(rows: pa.Table, acceptance: Acceptance) -> Floats:
+    """What each outcome stands for, 1 / the probability with which it was asked for, as a share of the greatest that is declared.
+
+    NaN where it was asked for more seldom than that (Horvitz and Thompson 1952, JASA 47). The bound is declared, not looked up in the
+    data: one that grew with them would make an interval too narrow before the heavy ones have come.
+    """
+    found = doubles(rows["weight"]) * acceptance.least_asked
+    return np.where(found <= 1 + 1e-9, np.minimum(found, 1), np.nan)
 
 
-def greatest(definition: Definition, acceptance: Acceptance) -> float:
-    """What a prediction can lose at most. Raises ConfigError `loss_unfit`."""
-    kind = definition.policy.type if definition.policy else "none"
-    if kind != ("number" if acceptance.loss == "absolute" else "binary"):
-        raise ConfigError(
-            "loss_unfit",
-            f'model {definition.model}: acceptance.loss = "{acceptance.loss}" cannot judge the label {definition.label}, of type '
-            f'{kind}; expected "brier" or "log" of a binary label, "absolute" of a number. Mend the model file.',
-        )
-    low, high = _range(definition)
-    return {"brier": 1.0, "log": float(-np.log(_CLIP)), "absolute": high - low}[acceptance.loss]
-
-
-def outcomes(rows: pa.Table, definition: Definition) -> Floats:
-    """What came: 1 and 0 of a binary label, else the number."""
-    if not definition.policy or definition.policy.type != "binary":
-        return doubles(rows["number"])
-    column = rows["text"] if isinstance(definition.positive, str) else rows["number"]
-    positive = pc.fill_null(pc.equal(column, pa.scalar(definition.positive, column.type)), False)
-    # silence that is negative is none, whatever number stands for it
-    return doubles(pc.and_(positive, pc.equal(rows["basis"], "answered")).cast(pa.float64()))
-
-
-def served(rows: pa.Table, definition: Definition) -> Floats:
-    """What the version that served said: its score, or of a number label its prediction."""
-    if definition.judges.startswith("scores."):
-        if "scores" not in rows.column_names:  # a release has none of them
-            return np.full(rows.num_rows, np.nan)
-        return doubles(pc.map_lookup(rows["scores"], definition.judges.removeprefix("scores."), "first"))
-    return doubles(rows["prediction" if definition.policy and definition.policy.type == "number" else "score"])
+def drawn(rows: pa.Table) -> Floats:
+    """The same of a release, by its greatest weight: that was fixed when it was cut, before anybody scored it."""
+    found = doubles(rows["weight"])
+    return found / found.max() if len(found) else found
 
 
 def paired(
@@ -90,27 +60,34 @@ def paired(
     *,
     champion: Floats | None = None,
     came: Floats | None = None,
+    shares: Floats | None = None,
 ) -> Compared:
     """Both on the same requests: what served, or `champion`, against what the challenger said of them; those that it scored.
 
-    `came`: what the outcomes were, where the rows are none of gold.examples.
+    `came`: what the outcomes were, and `shares`: what they stand for, where the rows are none of gold.examples.
     """
+    reach = greatest(definition, acceptance)
     came = outcomes(rows, definition) if came is None else came
-    old = losses(served(rows, definition) if champion is None else champion, came, definition, acceptance)
+    shares = asked(rows, acceptance) if shares is None else shares
+    old = losses(served(rows, definition, acceptance) if champion is None else champion, came, definition, acceptance)
     new = losses(challenger, came, definition, acceptance)
-    both = ~np.isnan(old) & ~np.isnan(new)
+    said = ~np.isnan(old) & ~np.isnan(new)
+    both = said & ~np.isnan(shares)
     return Compared(
         (new - old)[both],
-        greatest(definition, acceptance),
-        _mean(old[both]),
-        _mean(new[both]),
+        reach,
+        mean(old[both], shares[both]),
+        mean(new[both], shares[both]),
         {name: segments_of(rows, name, definition)[both] for name, _ in acceptance.segments},
+        shares[both],
+        int((said & ~both).sum()),
     )
 
 
 def shadowed(rows: pa.Table, version: str, definition: Definition, acceptance: Acceptance) -> Compared:
     """Paired by what a version said in the shadow of the one that served."""
-    return paired(rows, doubles(pc.map_lookup(rows["scores"], SHADOW + version, "first")), definition, acceptance)
+    greatest(definition, acceptance)
+    return paired(rows, in_shadow(rows, version, definition, acceptance), definition, acceptance)
 
 
 def arms(rows: pa.Table, champion: str, challenger: str, definition: Definition, acceptance: Acceptance) -> Compared:
@@ -123,17 +100,20 @@ def arms(rows: pa.Table, champion: str, challenger: str, definition: Definition,
     arm = pc.map_lookup(rows["experiments"], CANARY, "first")
     propensity = doubles(pc.struct_field(arm, "propensity"))
     version = np.asarray(rows["version"].to_pylist(), object)
-    loss = losses(served(rows, definition), outcomes(rows, definition), definition, acceptance)
-    known = np.isin(version, [champion, challenger]) & (propensity >= acceptance.least_propensity) & ~np.isnan(loss)
-    loss, new, share = loss[known], (version == challenger)[known], propensity[known]
+    reach, shares = greatest(definition, acceptance) / acceptance.least_propensity, asked(rows, acceptance)
+    loss = losses(served(rows, definition, acceptance), outcomes(rows, definition), definition, acceptance)
+    said = np.isin(version, [champion, challenger]) & (propensity >= acceptance.least_propensity) & ~np.isnan(loss)
+    known = said & ~np.isnan(shares)
+    loss, new, share, weight = loss[known], (version == challenger)[known], propensity[known], shares[known]
     before = np.r_[0.0, np.cumsum(loss)[:-1]] / np.maximum(np.arange(len(loss)), 1)
-    reach = greatest(definition, acceptance) / acceptance.least_propensity
     return Compared(
         (loss - before) * np.where(new, 1, -1) / share,
         reach,
-        _mean(loss[~new]),
-        _mean(loss[new]),
+        mean(loss[~new], weight[~new]),
+        mean(loss[new], weight[new]),
         {name: segments_of(rows, name, definition)[known] for name, _ in acceptance.segments},
+        weight,
+        int((said & ~known).sum()),
     )
 
 
@@ -149,14 +129,6 @@ def groups(definition: Definition, fields: Sequence[str]) -> list[tuple[str, str
     return [(name, value) for name in fields for value in (*dict(definition.segments).get(name, ()), OTHER, MISSING)]
 
 
-def doubles(column: pa.ChunkedArray | pa.Array) -> Floats:
-    return column.cast(pa.float64()).to_numpy(**({} if isinstance(column, pa.ChunkedArray) else {"zero_copy_only": False}))
-
-
-def _range(definition: Definition) -> tuple[float, float]:
-    policy = definition.policy
-    return (0.0, 1.0) if policy is None or policy.low is None or policy.high is None else (policy.low, policy.high)
-
-
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if len(values) else float("nan")
+def mean(values: Floats, shares: Floats | None = None) -> float:
+    """The mean, weighted (Hájek 1971); NaN of none."""
+    return float(np.average(values, weights=shares)) if len(values) else float("nan")

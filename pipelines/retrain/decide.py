@@ -16,12 +16,13 @@ from pipelines.definition import Definition
 from pipelines.errors import StateError
 from pipelines.lake import Lake
 from pipelines.retrain import judge
-from pipelines.retrain.compare import SHADOW, Floats, arms, doubles, greatest, groups, losses, paired, served, shadowed
-from pipelines.retrain.compare import outcomes as came
+from pipelines.retrain.compare import arms, asked, groups, paired, shadowed
 from pipelines.retrain.declared import Acceptance
 from pipelines.retrain.judge import Verdict, before_and_after
 from pipelines.retrain.ledger import Row, append, histories
 from pipelines.retrain.live import outcomes
+from pipelines.retrain.losses import Floats, greatest, in_shadow, losses, served
+from pipelines.retrain.losses import outcomes as came
 from pipelines.retrain.tracking import CHALLENGER, CHAMPION, Tracking
 
 LEASE = "registry"
@@ -82,13 +83,15 @@ def settle(lake: Lake, row: Row, acceptance: Acceptance, definition: Definition)
         return None
     rows = outcomes(lake, definition, since=_triggered(lake, row), as_of=as_of)
     new, old = rows.filter(pc.equal(rows["version"], version)), _but(rows, version)
-    shadow = doubles(pc.map_lookup(new["scores"], f"{SHADOW}{row['champion']}", "first"))
-    if np.isfinite(shadow).any():
-        overall = replace(acceptance, segments=())
-        verdict = judge.settle(paired(new, served(new, definition), definition, overall, champion=shadow), acceptance)
+    overall = replace(acceptance, segments=())
+    shadow = in_shadow(new, str(row["champion"]), definition, acceptance)
+    beside = paired(new, served(new, definition, acceptance), definition, overall, champion=shadow)
+    if len(beside.differences):
+        verdict = judge.settle(beside, acceptance)
     else:
-        before, after = (_losses(one, definition, acceptance) for one in (old, new))
-        verdict = before_and_after(before, after, greatest(definition, acceptance), acceptance)
+        (before, of_before), (after, of_after) = (_losses(one, definition, acceptance) for one in (old, new))
+        reach = greatest(definition, acceptance)
+        verdict = before_and_after(before, after, reach, acceptance, (of_before, of_after))
     if verdict.state == "wait":
         return None
     return append(lake, "settled", row, **verdict.columns(), evidence=verdict.evidence(), known_at=as_of)
@@ -132,9 +135,12 @@ def _triggered(lake: Lake, row: Row) -> datetime:
     return at
 
 
-def _losses(rows: pa.Table, definition: Definition, acceptance: Acceptance) -> Floats:
-    lost = losses(served(rows, definition), came(rows, definition), definition, acceptance)
-    return lost[~np.isnan(lost)]
+def _losses(rows: pa.Table, definition: Definition, acceptance: Acceptance) -> tuple[Floats, Floats]:
+    """What was lost, and what each loss stands for."""
+    lost = losses(served(rows, definition, acceptance), came(rows, definition), definition, acceptance)
+    shares = asked(rows, acceptance)
+    known = ~np.isnan(lost) & ~np.isnan(shares)
+    return lost[known], shares[known]
 
 
 def _but(rows: pa.Table, version: str) -> pa.Table:

@@ -16,10 +16,10 @@ from pipelines.quantities import duration, read_toml
 SECTIONS = ("retrain", "acceptance")
 TARGETS = {"local": (), "databricks": ("url", "job"), "airflow": ("url", "dag"), "webhook": ("url",), "kafka": ("url", "topic")}
 """Who may train, and what must be said of each."""
-LOSSES = ("brier", "log", "absolute")
+LOSSES = ("brier", "log", "absolute", "zero_one")
 LIVE = ("none", "shadow", "canary")
 _RETRAIN = ("target", "project", "entry", "timeout", "experiment", "label", "url", "job", "dag", "topic", "token_file")
-_ACCEPTANCE = ("loss", "margin", "alpha", "support", "most", "live", "least_propensity", "segments")
+_ACCEPTANCE = ("loss", "margin", "alpha", "support", "most", "live", "least_propensity", "least_asked", "segments")
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,12 @@ class Retrain:
 class Acceptance:
     """What a challenger must show against the champion. Differences are challenger minus champion, in units of the loss.
 
-    `loss`: brier or log (a binary label's), absolute (a number's). `margin`: a mean difference of this much is still good enough.
+    `loss`: brier or log (of a binary label or a category), zero_one (a category's), absolute (a number's). `margin`: a mean difference
+    of this much is still good enough.
     `alpha`: the error of the whole decision. `support`: fewer outcomes decide nothing. `most`: after so many a challenger that has not
     shown it is refused. `live`: what it is judged on beyond the held-out slice. `least_propensity`: of an arm of the canary.
-    `segments`: by field, the difference at which no value of it may lie.
+    `least_asked`: the least probability with which a label is asked for, 1 where it always is; what was asked for more seldom is left
+    out, since an interval is as wide as the greatest weight may be. `segments`: by field, the difference at which no value of it may lie.
     """
 
     loss: str = "brier"
@@ -61,6 +63,7 @@ class Acceptance:
     most: int = 100_000
     live: str = "none"
     least_propensity: float = 0.05
+    least_asked: float = 1.0
     segments: tuple[tuple[str, float], ...] = ()
 
 
@@ -118,6 +121,7 @@ def _acceptance(body: dict[str, Any], segments: Mapping[str, Any], problems: Pro
         most=most,
         live=keys.choice("live", LIVE, "none"),
         least_propensity=_share(keys, "least_propensity", 1e-6, Acceptance.least_propensity, 0.5),
+        least_asked=_share(keys, "least_asked", 1e-6, Acceptance.least_asked, 1.0),
         segments=tuple((name, _share(within, name, 0.0, 0.0)) for name in sorted(limits)),
     )
 

@@ -7,43 +7,88 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipelines.dataset.scores import with_scores
 from pipelines.definition import Definition
 from pipelines.errors import InputError
 from pipelines.lake import Lake
 from pipelines.retrain import judge as judging
-from pipelines.retrain.compare import doubles, groups, paired
+from pipelines.retrain.baseline import held_out
+from pipelines.retrain.compare import drawn, groups, paired
 from pipelines.retrain.declared import Acceptance
 from pipelines.retrain.ledger import Row, append
+from pipelines.retrain.losses import doubles, greatest, kind_of, likeliest, needs_scores, texts
 from pipelines.retrain.tracking import CHALLENGER, Tracking
 
 
 def judge(lake: Lake, tracking: Tracking, row: Row, rows: pa.Table, *, definition: Definition, acceptance: Acceptance) -> Row:
     """The step `judged`. Only where nothing live is to come is what is not shown by now refused. Raises InputError `model_mute`."""
-    said = scores(_loaded(tracking, row), rows)
+    greatest(definition, acceptance)
+    said = scores(_loaded(tracking, row), rows, definition, acceptance)
     # a release says of a binary label whether it is positive
-    compared = paired(rows, said, definition, acceptance, came=doubles(rows["label"]))
+    came = (texts if kind_of(definition) == "category" else doubles)(rows["label"])
+    told = with_scores(lake, row["model"], row["label"], rows) if needs_scores(definition, acceptance) else rows
+    compared = paired(told, said, definition, acceptance, came=came, shares=drawn(rows))
     fields = [name for name, _ in acceptance.segments]
     verdict = judging.judge(compared, acceptance, groups(definition, fields), last=acceptance.live == "none")
     if verdict.state != "refuse":
         tracking.move(row["model"], CHALLENGER, row["version"])
-    return append(lake, "judged", row, evidence=verdict.evidence(), **verdict.columns())
+    evidence = verdict.evidence() | {"held_out": held_out(rows, said, definition)}
+    return append(lake, "judged", row, evidence=evidence, **verdict.columns())
 
 
-def scores(model: Any, rows: pa.Table) -> Any:
-    """What a pyfunc says of rows: a number of each; of several columns, as of predict_proba, the last. Raises InputError `model_mute`."""
+def scores(model: Any, rows: pa.Table, definition: Definition, acceptance: Acceptance) -> Any:
+    """What a pyfunc says of rows, as losses are taken of it. Raises InputError `model_mute`.
+
+    A number of each; of several columns, as of predict_proba, the last. Of a category a column per class, named by the frame that it
+    answers or by its signature, else in the order of the declared classes; or for zero_one the class.
+    """
     inputs = model.metadata.get_input_schema()
     names = inputs.input_names() if inputs is not None and inputs.has_input_names() else rows.column_names
+    category = kind_of(definition) == "category"
     if not rows.num_rows:
-        return np.empty(0)
+        return np.empty((0, len(definition.classes))) if needs_scores(definition, acceptance) and category else np.empty(0)
     try:
-        found = np.asarray(model.predict(rows.select(names).to_pandas()), float)
+        answered = model.predict(rows.select(names).to_pandas())
+        found = np.asarray(answered) if category else np.asarray(answered, float)
     except Exception as error:  # the model is anybody's code
         raise InputError("model_mute", f"the challenger cannot score the rows that were held out: {str(error)[:500]}") from error
+    if len(found) != rows.num_rows:
+        raise InputError("model_mute", f"of {rows.num_rows:,} rows that were held out the challenger scored {len(found):,}")
+    if category:
+        return _classes(found, _named(model, answered), definition, acceptance)
     found = found if found.ndim == 1 else found[:, -1]
-    if len(found) != rows.num_rows or not np.isfinite(found).all():
+    if not np.isfinite(found).all():
         count = int(np.isfinite(found).sum())
         raise InputError("model_mute", f"of {rows.num_rows:,} rows that were held out the challenger scored {count:,}")
     return found
+
+
+def _named(model: Any, answered: Any) -> list[str]:
+    """What the columns of an answer are called; nothing where nobody says."""
+    if hasattr(answered, "columns"):
+        return [str(name) for name in answered.columns]
+    outputs = model.metadata.get_output_schema()
+    return [str(name) for name in outputs.input_names()] if outputs is not None and outputs.has_input_names() else []
+
+
+def _classes(found: Any, names: list[str], definition: Definition, acceptance: Acceptance) -> Any:
+    """Classes, or a probability of each declared one. Raises InputError `model_mute`."""
+    zero_one, classes = acceptance.loss == "zero_one", list(definition.classes)
+    if found.ndim == 1 or found.shape[1] == 1:
+        if zero_one:
+            return np.asarray([str(one) for one in found.reshape(len(found))], object)
+        raise InputError("model_mute", f'the challenger says classes, and not how likely each is, which "{acceptance.loss}" needs')
+    names = names or classes
+    if len(names) != found.shape[1]:
+        told = f"{found.shape[1]} columns without names; expected a frame, or a signature, that names the class of each"
+        raise InputError("model_mute", f"the challenger answers {told}, or the {len(classes)} classes that the model file declares")
+    numbers = found.astype(float)
+    if not np.isfinite(numbers).all():
+        raise InputError("model_mute", "the challenger gives some classes no finite probability")
+    if zero_one:
+        return likeliest(numbers, names)
+    none = np.zeros(len(numbers))
+    return np.stack([numbers[:, names.index(name)] if name in names else none for name in classes], 1)
 
 
 def _loaded(tracking: Tracking, row: Row) -> Any:

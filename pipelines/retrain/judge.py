@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipelines.retrain.compare import Compared, Floats
+from pipelines.retrain.compare import Compared, mean
 from pipelines.retrain.declared import Acceptance
+from pipelines.retrain.losses import Floats
 from pipelines.retrain.sequence import interval
 
 
@@ -66,15 +67,18 @@ def judge(compared: Compared, acceptance: Acceptance, groups: Sequence[tuple[str
     to come, so that what is not shown by now is refused.
     """
     alpha = acceptance.alpha / (1 + len(groups))
-    low, high = interval(compared.differences, compared.reach, alpha)
+    low, high = interval(compared.differences, compared.reach, alpha, compared.shares)
     limits, found = dict(acceptance.segments), []
     for name, value in groups:
-        values = compared.differences[compared.segments[name] == value]
-        found.append(Group(name, value, len(values), *interval(values, compared.reach, alpha), limits[name]))
+        inside = compared.segments[name] == value
+        values, shares = compared.differences[inside], None if compared.shares is None else compared.shares[inside]
+        found.append(Group(name, value, len(values), *interval(values, compared.reach, alpha, shares), limits[name]))
     support = len(compared.differences)
     last = last or support >= acceptance.most
     deciding = [group for group in found if group.support >= acceptance.support]
     state, reason = _decided(support, low, high, acceptance, deciding, last=last)
+    if compared.left_out:
+        reason += f"; {compared.left_out:,} more were asked for more seldom than acceptance.least_asked = {acceptance.least_asked:g}"
     return _verdict(state, reason, compared, (low, high), tuple(group for group in found if group.support))
 
 
@@ -100,15 +104,21 @@ def _decided(
 
 def settle(compared: Compared, acceptance: Acceptance) -> Verdict:
     """Whether what was promoted helped, on requests of which both versions said something."""
-    found = interval(compared.differences, compared.reach, acceptance.alpha)
+    found = interval(compared.differences, compared.reach, acceptance.alpha, compared.shares)
     return _settled(compared, found, acceptance, "on the same requests", len(compared.differences))
 
 
-def before_and_after(old: Floats, new: Floats, reach: float, acceptance: Acceptance) -> Verdict:
-    """The same from losses within [0, reach] of requests before and after: whatever else changed meanwhile is in it too."""
-    (low_old, high_old), (low_new, high_new) = (interval(losses, reach, acceptance.alpha / 2) for losses in (old, new))
-    mean_old, mean_new = (float(losses.mean()) if len(losses) else math.nan for losses in (old, new))
-    compared = Compared(new - mean_old, reach, mean_old, mean_new)
+def before_and_after(
+    old: Floats, new: Floats, reach: float, acceptance: Acceptance, shares: Sequence[Floats | None] = (None, None)
+) -> Verdict:
+    """The same from losses within [0, reach] of requests before and after: whatever else changed meanwhile is in it too.
+
+    `shares`: of both, what each stands for.
+    """
+    both = list(zip((old, new), shares, strict=True))
+    (low_old, high_old), (low_new, high_new) = (interval(losses, reach, acceptance.alpha / 2, of) for losses, of in both)
+    mean_old, mean_new = (mean(losses, of) for losses, of in both)
+    compared = Compared(new - mean_old, reach, mean_old, mean_new, shares=shares[1])
     found = max(0.0, low_new) - high_old, high_new - max(0.0, low_old)
     how = "before and after, whatever else changed meanwhile"
     return _settled(compared, found, acceptance, how, min(len(old), len(new)))
@@ -126,5 +136,5 @@ def _settled(compared: Compared, found: tuple[float, float], acceptance: Accepta
 def _verdict(
     state: str, reason: str, compared: Compared, found: tuple[float, float], groups: tuple[Group, ...] = ()
 ) -> Verdict:
-    mean = float(compared.differences.mean()) if len(compared.differences) else math.nan
-    return Verdict(state, reason, len(compared.differences), mean, *found, compared.champion, compared.challenger, groups)
+    estimate = mean(compared.differences, compared.shares)
+    return Verdict(state, reason, len(compared.differences), estimate, *found, compared.champion, compared.challenger, groups)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from typing import Any
 
@@ -10,10 +9,11 @@ from pipelines import kept
 from pipelines.contract import Table
 from pipelines.lake import Lake, Mark
 from pipelines.retrain.tables import RETRAININGS, STEPS
+from pipelines.watch.steps import APPROVED, FIRED, FORCED, last, of_each, paused, said
 from pipelines.watch.tables import TRIGGERS
 
 Row = dict[str, Any]
-LAUNCHED = ("fired", "approved", "forced")
+LAUNCHED = (FIRED, APPROVED, FORCED)
 """States of a trigger that are acted on."""
 ENDED = ("refused", "settled", "rolled_back", "failed")
 """Steps after which nothing follows."""
@@ -35,19 +35,17 @@ def histories(lake: Lake) -> dict[str, list[Row]]:
 def triggers(lake: Lake) -> list[Row]:
     """Every trigger that is to be acted on, in the order in which they were known: fired, approved or forced last, and not paused."""
     rows = lake.read(TRIGGERS).to_pylist() if lake.exists(TRIGGERS) else []
-    last: dict[tuple[str, ...], Row] = {}
-    for row in sorted(rows, key=lambda row: (row["known_at"], row["recorded_at"], row["state"])):
-        # what is about a trigger as such has no id
-        last[(row["trigger_id"],) if row["trigger_id"] else ("", row["model"], row["trigger"])] = row
-    paused = {key[1:] for key, row in last.items() if row["state"] == "paused" and not key[0]}
-    found = [row for key, row in last.items() if key[0] and row["state"] in LAUNCHED and (row["model"], row["trigger"]) not in paused]
-    return sorted(found, key=lambda row: (row["known_at"], row["trigger_id"]))
+    of_trigger: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        of_trigger[row["model"], row["trigger"]].append(row)
+    standing = [last(steps) for own in of_trigger.values() if not paused(own) for steps in of_each(own).values()]
+    return sorted((row for row in standing if row["state"] in LAUNCHED), key=lambda row: (row["known_at"], row["trigger_id"]))
 
 
 def first(trigger: Row, attempt: int) -> Row:
     """What the steps of an attempt have in common."""
-    said = {name: trigger[name] for name in ("tenant", "model", "label", "trigger", "trigger_id", "known_at")}
-    return dict.fromkeys(CARRIED) | said | {"attempt": attempt}
+    same = {name: trigger[name] for name in ("tenant", "model", "label", "trigger", "trigger_id", "known_at")}
+    return dict.fromkeys(CARRIED) | same | {"attempt": attempt}
 
 
 def append(lake: Lake, step: str, before: Row, **changed: Any) -> Row:
@@ -55,7 +53,7 @@ def append(lake: Lake, step: str, before: Row, **changed: Any) -> Row:
     evidence = changed.pop("evidence", None)
     row = dict.fromkeys(name for name in RETRAININGS.names if name != "recorded_at")
     row |= {name: before[name] for name in CARRIED} | {"step": step} | changed
-    row["evidence"] = None if evidence is None else json.dumps(evidence, sort_keys=True)
+    row["evidence"] = None if evidence is None else said(evidence)
     mark = Mark(f"retrain:{row['trigger_id']}:{row['attempt']}:{step}", 0)
     kept.append(lake, RETRAININGS, _rows(RETRAININGS, row), mark, {"job": "launch", "query": "launch", "step": step})
     return row

@@ -12,7 +12,8 @@ from pipelines.definition import Definition
 from pipelines.gold.tables import EXAMPLES
 from pipelines.lake import Lake
 
-_COLUMNS = [*EXAMPLES.key, "sign", "served_at", "version", "prediction", "score", "scores", "segments", "experiments"]
+_SAID = ("version", "prediction", "prediction_text", "score", "scores")
+_COLUMNS = [*EXAMPLES.key, "sign", "served_at", "weight", *_SAID, "segments", "experiments"]
 
 
 def outcomes(lake: Lake, definition: Definition, *, since: datetime, as_of: datetime) -> pa.Table:

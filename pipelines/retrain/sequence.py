@@ -31,12 +31,23 @@ def bounds(values: Floats, alpha: float) -> tuple[Floats, Floats]:
     return low, np.minimum.accumulate(np.clip(centre + half, 0, 1), -1)
 
 
-def interval(values: Floats, reach: float, alpha: float) -> tuple[float, float]:
-    """The sequence's last interval, of the mean of values within [-reach, reach]; of none, all of that."""
+def interval(values: Floats, reach: float, alpha: float, shares: Floats | None = None) -> tuple[float, float]:
+    """The sequence's last interval, of the mean of values within [-reach, reach]; of none, all of that.
+
+    With `shares`, within (0, 1], of the mean weighted by them: the ratio of two means, of which each has a sequence with half of the
+    error (Bonferroni; compare Karampatziakis, Mineiro, Ramdas 2021, Off-policy confidence sequences, ICML). A weight is a share of the
+    greatest, so the bounded range, and with it the width, scales by that.
+    """
     if not len(values):
         return -reach, reach
-    low, high = bounds((np.asarray(values) / reach + 1) / 2, alpha)
-    return float((2 * low[-1] - 1) * reach), float((2 * high[-1] - 1) * reach)
+    if shares is None or (shares == 1).all():
+        low, high = bounds((np.asarray(values) / reach + 1) / 2, alpha)
+        return float((2 * low[-1] - 1) * reach), float((2 * high[-1] - 1) * reach)
+    low, high = interval(values * shares, reach, alpha / 2)
+    least, most = (float(end[-1]) for end in bounds(shares, alpha / 2))
+    with np.errstate(divide="ignore"):
+        ends = np.divide(low, least if low < 0 else most), np.divide(high, least if high > 0 else most)
+    return max(float(ends[0]), -reach), min(float(ends[1]), reach)
 
 
 def _shifted(running: Floats, first: float) -> Floats:

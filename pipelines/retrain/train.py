@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -10,7 +11,7 @@ import sklearn
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import brier_score_loss, mean_absolute_error
+from sklearn.metrics import brier_score_loss, mean_absolute_error, zero_one_loss
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -27,9 +28,9 @@ def features_of(rows: pd.DataFrame) -> pd.DataFrame:
     return found.astype({name: float for name, kind in found.dtypes.items() if kind == bool})  # noqa: E721 (a dtype)
 
 
-def target_of(rows: pd.DataFrame) -> pd.Series[float]:
-    """What is to be learnt: a number; of a binary label 1 where it is positive, else 0."""
-    return rows["label"].astype(float)
+def target_of(rows: pd.DataFrame, kind: str) -> pd.Series[Any]:
+    """What is to be learnt: a number; of a binary label 1 where it is positive, else 0; a class."""
+    return rows["label"].astype(str if kind == "category" else float)
 
 
 def fit(rows: pd.DataFrame, kind: str) -> Pipeline:
@@ -39,18 +40,28 @@ def fit(rows: pd.DataFrame, kind: str) -> Pipeline:
     features = features_of(rows)
     numeric = list(features.select_dtypes("number").columns)
     columns = make_column_transformer((numbers, numeric), (texts, [name for name in features if name not in numeric]))
-    last = LogisticRegression(max_iter=1000) if kind == "binary" else Ridge()
+    last = Ridge() if kind == "number" else LogisticRegression(max_iter=1000)
     model = make_pipeline(columns, last)
-    return model.fit(features, target_of(rows), **{f"{model.steps[-1][0]}__sample_weight": rows["weight"]})
+    return model.fit(features, target_of(rows, kind), **{f"{model.steps[-1][0]}__sample_weight": rows["weight"]})
 
 
 def loss(model: Pipeline, rows: pd.DataFrame, kind: str) -> dict[str, float]:
-    """Brier score, or mean absolute error, of some rows."""
+    """Brier score, mean absolute error, or share of wrong classes, of some rows."""
     if kind == "binary":
         said = model.predict_proba(features_of(rows))[:, -1]
-        return {"brier": float(brier_score_loss(target_of(rows), said, sample_weight=rows["weight"]))}
-    said = model.predict(features_of(rows))
-    return {"mae": float(mean_absolute_error(target_of(rows), said, sample_weight=rows["weight"]))}
+        return {"brier": float(brier_score_loss(target_of(rows, kind), said, sample_weight=rows["weight"]))}
+    said, came = model.predict(features_of(rows)), target_of(rows, kind)
+    if kind == "category":
+        return {"zero_one": float(zero_one_loss(came, said, sample_weight=rows["weight"]))}
+    return {"mae": float(mean_absolute_error(came, said, sample_weight=rows["weight"]))}
+
+
+def signature(model: Pipeline, rows: pd.DataFrame, kind: str) -> mlflow.models.ModelSignature:
+    """What goes in; of classes also what comes out: the probability of each, by its name."""
+    features = features_of(rows)
+    if kind != "category":
+        return mlflow.models.infer_signature(features)
+    return mlflow.models.infer_signature(features, pd.DataFrame(model.predict_proba(features), columns=model.classes_))
 
 
 def main() -> None:
@@ -60,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("lake", "release", "model"):
         parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--kind", choices=("binary", "number"), required=True)
+    parser.add_argument("--kind", choices=("binary", "number", "category"), required=True)
     asked = parser.parse_args()
     rows, unseen = (load(asked.lake, asked.release, split=split).to_pandas() for split in ("train", "validation"))
     model = fit(rows, asked.kind)
@@ -73,10 +84,10 @@ def main() -> None:
             model,
             name="model",
             registered_model_name=asked.model,
-            signature=mlflow.models.infer_signature(features_of(rows)),
+            signature=signature(model, rows, asked.kind),
             skops_trusted_types=["numpy.dtype"],
             pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"pandas=={pd.__version__}"],
-            pyfunc_predict_fn="predict_proba" if asked.kind == "binary" else "predict",
+            pyfunc_predict_fn="predict" if asked.kind == "number" else "predict_proba",
         )
 
 

@@ -14,13 +14,13 @@ from pipelines.gold.metrics.plan import Target, Windows, cut_name, target
 from pipelines.keys import Keys, either
 from pipelines.problems import Problems
 from pipelines.quantities import duration
-from pipelines.watch.rules import CHANGES, DETECTORS, AlertRule
+from pipelines.watch.rules import AGAINST, CHANGES, DETECTORS, AlertRule
 
 _COMMON = ("label", "metric", "every", "by", "support")
 _OF_DETECTOR = {
     "below": ("windows", "clear_at"),
     "above": ("windows", "clear_at"),
-    "drop": ("windows", "baseline", "alpha"),
+    "drop": ("windows", "baseline", "alpha", "against"),
     "change": ("threshold", "alpha"),
 }
 _OF = re.compile(r"([0-9]{1,4}) of ([0-9]{1,4})")
@@ -49,6 +49,9 @@ def alert_of(name: str, body: dict[str, Any], definitions: list[Definition], pro
         )
     if detector == "change" and method == "adwin" and metric.bounds != (0.0, 1.0):
         keys.bad_value("change", method, f'a metric from 0 to 1, or "page_hinkley"; {metric.name} has other bounds')
+    against = keys.choice("against", AGAINST, "windows") if detector == "drop" else "windows"
+    if against == "release" and by != ("version",):
+        keys.bad_value("against", against, '"windows" where `by` is not ["version"]: a release says how good one version was, all in all')
     limit = keys.number("threshold" if detector == "change" else detector, -1e12, 1e12)
     if limit is None and method != "adwin":
         problems.missing(f"{where}.{'threshold' if detector == 'change' else detector}", "a number")
@@ -67,6 +70,7 @@ def alert_of(name: str, body: dict[str, Any], definitions: list[Definition], pro
         alpha=alpha_of(keys, 0.01),
         method=method,
         falls=metric.better != "lower",
+        against=against,
     )
 
 

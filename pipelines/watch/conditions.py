@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.definition import digest
 from pipelines.watch.windows import micros
@@ -41,6 +40,9 @@ class Growing:
         return self.total[number - 1] if number else 0
 
 
+NONE = Growing((), ())
+
+
 def of_alerts(entries: Iterable[dict[str, Any]]) -> list[Event]:
     """Events of rows of gold.alerts."""
     found = []
@@ -51,21 +53,28 @@ def of_alerts(entries: Iterable[dict[str, Any]]) -> list[Event]:
     return [event for _, event in sorted(found, key=lambda pair: pair[0])]
 
 
-def of_drift(entries: Iterable[dict[str, Any]]) -> list[Event]:
-    """Events of rows of gold.drift: an incident lasts from the first window whose stability index is reached to the next that is not."""
+Standing = dict[tuple[str, ...], tuple[str, Any]]
+"""The open incident of drift of each group and distribution, and the window that opened it."""
+
+
+def of_drift(entries: Iterable[dict[str, Any]], standing: Standing | None = None) -> list[Event]:
+    """Events of rows of gold.drift: an incident lasts from the first window whose stability index is reached to the next that is not.
+
+    `standing`: what rows of earlier times have left open; it is brought up to date.
+    """
     found: list[Event] = []
-    open_now: dict[tuple[str, ...], tuple[str, Any]] = {}
+    open_now: Standing = {} if standing is None else standing
     for row in sorted((row for row in entries if row["measure"] == "psi"), key=_order):
         group = (row["tenant"], row["feature"], row["cut"], row["segment"], row["version"])
-        name, at, standing = f"drift.{row['feature']}", micros(row["known_at"]), open_now.get(group)
+        name, at, opened = f"drift.{row['feature']}", micros(row["known_at"]), open_now.get(group)
         shown = _shown(row, "feature", "measure", "reference", "support")
-        if row["sign"] > 0 and row["reached"] and standing is None:
+        if row["sign"] > 0 and row["reached"] and opened is None:
             incident = digest([row["policy"], *group, row["window_start"].isoformat()])
             open_now[group] = incident, row["window_start"]
             found.append(Event(at, name, OPENED, incident, shown))
-        elif standing and row["sign"] > 0 and not row["reached"] and row["window_start"] > standing[1]:
+        elif opened and row["sign"] > 0 and not row["reached"] and row["window_start"] > opened[1]:
             found.append(Event(at, name, CLOSED, open_now.pop(group)[0], shown))
-        elif standing and row["sign"] < 0 and row["reached"] and row["window_start"] == standing[1]:
+        elif opened and row["sign"] < 0 and row["reached"] and row["window_start"] == opened[1]:
             found.append(Event(at, name, OVERTURNED, open_now.pop(group)[0], shown))
     both = {(e.at, e.incident) for e in found if e.what == OPENED} & {
         (e.at, e.incident) for e in found if e.what == OVERTURNED
@@ -74,32 +83,14 @@ def of_drift(entries: Iterable[dict[str, Any]]) -> list[Event]:
     return [event for event in found if (event.at, event.incident) not in both]
 
 
-def growing(rows: pa.Table) -> Growing:
-    """The count of answered units over time, of rows of gold.statistics."""
+def growing(rows: pa.Table, before: Growing = NONE) -> Growing:
+    """The count of answered units over time, of rows of gold.statistics, all known after what was counted `before`."""
     sums = rows.group_by("known_at", use_threads=False).aggregate([("amount", "sum")]).sort_by("known_at")
-    total, totals = 0, []
+    total, totals = (before.total[-1] if before.total else 0), []
     for amount in sums["amount_sum"].to_pylist():
         total += int(amount)
         totals.append(total)
-    return Growing(sums["known_at"].cast(pa.int64()).to_pylist(), totals)
-
-
-@dataclass(frozen=True)
-class Raters:
-    """Who judged, when that was known, and what it was about: `rows` have rater, known_at and served_at."""
-
-    rows: pa.Table
-
-    def count(self, since: int, before: int, served: tuple[int, int] | None) -> int:
-        """Distinct raters of what was known before a time: about what was served in a stretch, else of what was known since."""
-        known = pc.less(self.rows["known_at"], before)
-        if served is None:
-            of = pc.greater_equal(self.rows["known_at"], since)
-        else:
-            of = pc.and_(
-                pc.greater_equal(self.rows["served_at"], served[0]), pc.less(self.rows["served_at"], served[1])
-            )
-        return int(pc.count_distinct(self.rows.filter(pc.and_(known, of))["rater"].drop_null()).as_py())
+    return Growing([*before.at, *sums["known_at"].cast(pa.int64()).to_pylist()], [*before.total, *totals])
 
 
 def _order(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -13,10 +13,10 @@ from pipelines.models import load_models, model_files
 from pipelines.problems import Problems
 from pipelines.quantities import read_toml
 from pipelines.watch.alert_keys import alert_of, alpha_of, source_of, width_of
-from pipelines.watch.rules import DriftRule, Watched
+from pipelines.watch.rules import AGAINST, DriftRule, Watched
 from pipelines.watch.trigger_keys import trigger_of
 
-_DRIFT = ("every", "by", "support", "baseline", "alpha", "least", "features", "scores")
+_DRIFT = ("every", "by", "support", "baseline", "alpha", "least", "against", "features", "scores")
 
 
 def load_watched(directory: Path) -> list[Watched]:
@@ -63,6 +63,9 @@ def _drift(body: dict[str, Any], service: Definition, problems: Problems) -> Dri
             "drift.features", "a table [drift.features.NAME], or [drift.scores.NAME], with edges or values"
         )
     least = keys.number("least", 0.0, 1e3)
+    against = keys.choice("against", AGAINST, "windows")
+    if against == "release" and "version" not in by:
+        keys.bad_value("against", against, '"windows" where `by` does not say "version": a release is one version\'s')
     return DriftRule(
         every,
         by,
@@ -70,6 +73,7 @@ def _drift(body: dict[str, Any], service: Definition, problems: Problems) -> Dri
         keys.count("baseline", 7),
         alpha_of(keys, 0.001),
         0.1 if least is None else least,
+        against,
     )
 
 

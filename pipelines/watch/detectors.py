@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,12 +40,12 @@ class Detector(Protocol):
     def evidence(self) -> dict[str, Any]: ...
 
 
-def detector(rule: AlertRule) -> Detector:
-    """A new one, as the rule says."""
+def detector(rule: AlertRule, held_out: Seen | None = None) -> Detector:
+    """A new one, as the rule says; `held_out`: the baseline of a drop, where there is one before the first window."""
     made: dict[str, Callable[[AlertRule], Detector]] = {
         "below": Threshold,
         "above": Threshold,
-        "drop": Drop,
+        "drop": partial(Drop, held_out=held_out),
         "change": Change,
     }
     return made[rule.detector](rule)
@@ -81,20 +82,24 @@ class Threshold:
 class Drop:
     """Raised when the evidence that the metric is worse than in the first windows, by more than the margin, reaches 2 / alpha.
 
+    Worse than what a release has `held_out`, where that is known and has an interval: one look at rows that were fixed before.
     Half of alpha is for the baseline, which has an interval too, half for the test; so, looked at after every window for ever, it is
     raised with probability alpha at most while nothing is worse. Cleared when the windows lie at the bound or better again, in n of
     the last m; then it starts anew, against the same baseline.
     """
 
-    def __init__(self, rule: AlertRule) -> None:
+    def __init__(self, rule: AlertRule, held_out: Seen | None = None) -> None:
         self._rule, self._raised = rule, False
-        self._baseline: list[Seen] = []
+        self._given = held_out is not None and _usable(held_out)
+        self._baseline: list[Seen] = [held_out] if held_out and self._given else []
         self._bound = 0.0
         self._evidence: Proportion | Mean | None = None
         self._last: deque[bool] = deque(maxlen=rule.of[1])
+        if self._given:
+            self._start()
 
     def update(self, seen: Seen) -> str:
-        if len(self._baseline) < self._rule.baseline:
+        if not self._given and len(self._baseline) < self._rule.baseline:
             if _usable(seen):
                 self._baseline.append(seen)
             if len(self._baseline) == self._rule.baseline:
@@ -120,7 +125,7 @@ class Drop:
     def evidence(self) -> dict[str, Any]:
         bound = self._bound if self._rule.falls or not self._baseline else self._worst()
         said = {
-            "baseline_windows": len(self._baseline),
+            **({"held_out": self._baseline[0].support} if self._given else {"baseline_windows": len(self._baseline)}),
             "bound": bound,
             "alpha": self._rule.alpha,
             "margin": self._rule.limit,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,9 +15,13 @@ import pyarrow as pa
 from pipelines.definition import MISSING, OTHER, Definition, Scale
 from pipelines.gold.metrics.plan import Target, Windows, cut_name, target
 from pipelines.watch.distances import Counts, js, ks, psi
+from pipelines.watch.released import Released
 from pipelines.watch.rules import DriftRule
 from pipelines.watch.tables import DRIFT
 from pipelines.watch.windows import LATENESS, Amounts, Group, Step, moment, steps
+
+Baseline = tuple[Mapping[str, Any], Counts]
+"""Which one it is, and its counts."""
 
 
 class Distance(NamedTuple):
@@ -37,49 +42,98 @@ def sought(rule: DriftRule, definition: Definition) -> Target:
 
 
 def drift(rows: pa.Table, *, rule: DriftRule, definition: Definition, frontier: datetime) -> pa.Table:
-    """Signed rows of gold.drift, from the statistics of a service definition, up to a frontier.
+    """Signed rows of gold.drift, from all statistics of a service definition, up to a frontier."""
+    return Drift(rule, definition).take(rows, frontier)
 
-    The baseline is the first windows of the group that have support; they have no distance. Where statistics change later the row
-    of what was believed is taken back, and another one states what is believed since.
+
+@dataclass
+class Drift:
+    """How far the windows of each group and distribution lie off, as far as was looked: up to the frontier `until`.
+
+    The baseline is the first windows of the group that have support; they have no distance. Where `released` knows what a version was
+    trained on, that is the baseline, and all windows have a distance. Where statistics change later the row of what was believed is
+    taken back, and another one states what is believed since.
     """
-    found = steps(rows, every=rule.every, settles=LATENESS, frontier=frontier, by_version="version" in rule.by)
-    entries = [
-        _row(rule, definition, group)
-        | {"feature": name, "known_at": moment(at), "sign": sign}
-        | _window(rule, distance)
-        for group, of_group in found.items()
-        for name, scale in definition.histograms
-        for at, sign, distance in distances(of_group, rule, name, scale)
-    ]
-    return pa.Table.from_pylist(entries, schema=DRIFT.computed)
+
+    rule: DriftRule
+    definition: Definition
+    released: Released | None = None
+    until: datetime | None = None
+    _courses: dict[tuple[Group, str], Course] = field(default_factory=dict)
+
+    def take(self, rows: pa.Table, frontier: datetime) -> pa.Table:
+        """The rows of what is seen after `until`, up to a frontier, from all statistics of the windows that it is about."""
+        rule, definition, waits = self.rule, self.definition, LATENESS
+        by_version = "version" in rule.by
+        found = steps(rows, every=rule.every, settles=waits, frontier=frontier, by_version=by_version, after=self.until)
+        entries = [
+            _row(rule, definition, group)
+            | {"feature": name, "known_at": moment(at), "sign": sign}
+            | _window(rule, distance)
+            for group, of_group in found.items()
+            for name, scale in definition.histograms
+            for step in of_group
+            for at, sign, distance in self._course(group, name, scale).take(step)
+        ]
+        self.until = frontier
+        return pa.Table.from_pylist(entries, schema=DRIFT.computed)
+
+    def _course(self, group: Group, name: str, scale: Scale) -> Course:
+        if (group, name) not in self._courses:
+            given = self.released.of(group.tenant, group.segment, group.version) if self.released else None
+            self._courses[group, name] = Course(self.rule, name, scale, given)
+        return self._courses[group, name]
 
 
-def distances(of_group: list[Step], rule: DriftRule, name: str, scale: Scale) -> Iterator[tuple[int, int, Distance]]:
-    """At, sign and distance of one distribution, in the order of time."""
-    known: dict[int, Counts] = {}
-    facts: dict[int, list[Distance]] = {}
-    first: list[int] = []
-    for step in of_group:
-        before = [known[window].tobytes() for window in first]
-        counts = {window: counts_of(amounts, f"{name}.histogram", scale) for window, amounts in step.windows.items()}
-        changed = {window for window, found in counts.items() if window not in known or (found != known[window]).any()}
-        known |= {window: counts[window] for window in changed}
-        supported = sorted(window for window, found in known.items() if found.sum() >= rule.support)
-        first = supported[: rule.baseline]
+class Course:
+    """The histograms of one distribution in one group so far, and how far they lie from its baseline."""
+
+    def __init__(self, rule: DriftRule, name: str, scale: Scale, given: tuple[str, Amounts] | None = None) -> None:
+        """`given`: the release that is the baseline, and its amounts."""
+        self._rule, self._statistic, self._scale = rule, f"{name}.histogram", scale
+        self._given: Baseline | None = None
+        if given:
+            self._given = {"release": given[0]}, counts_of(given[1], self._statistic, scale)
+        self._known: dict[int, Counts] = {}
+        self._supported: list[int] = []
+        self._facts: dict[int, list[Distance]] = {}
+
+    def take(self, step: Step) -> Iterator[tuple[int, int, Distance]]:
+        """At, sign and distance, of one more step."""
+        counts = {window: counts_of(amounts, self._statistic, self._scale) for window, amounts in step.windows.items()}
+        changed = {w for w, of in counts.items() if w not in self._known or not np.array_equal(of, self._known[w])}
+        before = self._baseline()
+        for window in changed:
+            self._learn(window, counts[window])
+        baseline = self._baseline()
         # what is a baseline's is every window's
-        anew = [known[window].tobytes() for window in first] != before
-        if not changed or len(first) < rule.baseline:
-            now = {} if len(first) < rule.baseline else facts
-        else:
-            looked = [w for w in supported[rule.baseline :] if anew or w in changed]
-            kept = {} if anew else {window: of for window, of in facts.items() if window not in changed}
-            sums = sum(known[window] for window in first)
-            now = kept | {window: _distances(window, known[window], sums, rule, scale) for window in looked}
-        gone = [one for window in sorted(facts) for one in facts[window] if one not in now.get(window, ())]
-        come = [one for window in sorted(now) for one in now[window] if one not in facts.get(window, ())]
-        yield from ((step.at, -1, one) for one in gone)
-        yield from ((step.at, +1, one) for one in come)
-        facts = now
+        looked = sorted(changed if baseline == before else {*self._facts, *self._supported})
+        now = {window: self._far(window, baseline) for window in looked}
+        facts = {window: self._facts.pop(window, []) for window in looked}
+        self._facts |= {window: found for window, found in now.items() if found}
+        yield from ((step.at, -1, one) for window in looked for one in facts[window] if one not in now[window])
+        yield from ((step.at, +1, one) for window in looked for one in now[window] if one not in facts[window])
+
+    def _learn(self, window: int, counts: Counts) -> None:
+        self._known[window] = counts
+        place = bisect_left(self._supported, window)
+        if self._supported[place : place + 1] == [window]:
+            del self._supported[place]
+        if counts.sum() >= self._rule.support:
+            self._supported.insert(place, window)
+
+    def _baseline(self) -> dict[int, bytes]:
+        """The windows that are the baseline; none while there are too few."""
+        first = [] if self._given else self._supported[: self._rule.baseline]
+        return {window: self._known[window].tobytes() for window in first} if len(first) == self._rule.baseline else {}
+
+    def _far(self, window: int, baseline: Mapping[int, bytes]) -> list[Distance]:
+        """The distances of a window; none of one that has no support, or belongs to the baseline."""
+        counts = self._known[window]
+        if counts.sum() < self._rule.support or window in baseline or not (baseline or self._given):
+            return []
+        first: Baseline = {"windows": len(baseline)}, sum(self._known[one] for one in baseline)
+        return _distances(window, counts, self._given or first, self._rule, self._scale)
 
 
 def counts_of(amounts: Amounts, statistic: str, scale: Scale) -> Counts:
@@ -91,16 +145,17 @@ def counts_of(amounts: Amounts, statistic: str, scale: Scale) -> Counts:
     return np.array([float(counts.get(str(bucket), 0)) for bucket in (*held, MISSING, OTHER)])
 
 
-def _distances(window: int, counts: Counts, baseline: Counts, rule: DriftRule, scale: Scale) -> list[Distance]:
-    about = msgspec.json.encode({"windows": rule.baseline, "count": int(baseline.sum())}).decode()
+def _distances(window: int, counts: Counts, against: Baseline, rule: DriftRule, scale: Scale) -> list[Distance]:
+    which, baseline = against
+    about = msgspec.json.encode({**which, "count": round(baseline.sum())}).decode()
     support = int(counts.sum())
     found = []
     for measure, distance in (("psi", psi), ("js", js), ("ks", ks)):
         # what is missing, or of another kind, has no place in the order
-        of, against = (counts[:-2], baseline[:-2]) if measure == "ks" else (counts, baseline)
-        if measure == "ks" and (isinstance(scale[0], str) or not of.sum() or not against.sum()):
+        of, on = (counts[:-2], baseline[:-2]) if measure == "ks" else (counts, baseline)
+        if measure == "ks" and (isinstance(scale[0], str) or not of.sum() or not on.sum()):
             continue
-        value, reference = distance(of, against, rule.alpha)
+        value, reference = distance(of, on, rule.alpha)
         reached = value >= max(reference, rule.least) if measure == "psi" else value >= reference
         found.append(Distance(window, measure, value, reference, reached, support, about))
     return found

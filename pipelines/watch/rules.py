@@ -10,6 +10,7 @@ from pipelines.definition import Definition, digest
 
 DETECTORS = ("below", "above", "drop", "change")
 CHANGES = ("page_hinkley", "adwin")
+AGAINST = ("windows", "release")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class AlertRule:
     method: str = ""
     falls: bool = True
     """Whether worse is lower."""
+    against: str = "windows"
+    """What a drop is held against: the first windows; or "release", the slice held out by the release that a version was trained on."""
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -50,6 +53,7 @@ class AlertRule:
 class DriftRule:
     """[drift]: the declared distributions over windows of width `every`, against the first `baseline` windows of a version.
 
+    `against`: with "release" against the rows that a version was trained on, where gold.retrainings says which they were.
     `least`: the population stability index below which nothing is reached, whatever the count. `alpha`: how often a window without
     drift reaches the reference, by measure and distribution.
     """
@@ -60,6 +64,7 @@ class DriftRule:
     baseline: int = 7
     alpha: float = 0.001
     least: float = 0.1
+    against: str = "windows"
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -121,8 +126,8 @@ class Watched:
 
 
 def _plain(rule: Any) -> dict[str, Any]:
-    """A rule as JSON has it: durations in seconds."""
-    return {name: _seconds(value) for name, value in asdict(rule).items()}
+    """A rule as JSON has it: durations in seconds; without what says no more than was said before it could be said."""
+    return {name: _seconds(value) for name, value in asdict(rule).items() if (name, value) != ("against", "windows")}
 
 
 def _seconds(value: Any) -> Any:

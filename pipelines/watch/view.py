@@ -16,6 +16,7 @@ from pipelines.moments import rfc3339
 from pipelines.quantities import spelled
 from pipelines.watch.incidents import Incident
 from pipelines.watch.rules import Condition, TriggerRule, Watched
+from pipelines.watch.steps import AWAITING, DECLARED, FIRED, FORCED, last, of_each, paused
 from pipelines.watch.triggers import Firing
 from pipelines.watch.windows import moment
 
@@ -25,20 +26,17 @@ Row = dict[str, Any]
 def standing(watched: Watched, rule: TriggerRule, rows: Sequence[Row]) -> Row:
     """How a trigger stands."""
     own = [row for row in rows if (row["model"], row["trigger"]) == (watched.model, rule.name)]
-    states = [row["state"] for row in own if row["state"] in ("paused", "resumed")]
-    fired = [row for row in own if row["state"] in ("fired", "awaiting", "forced")]
-    done = {row["trigger_id"] for row in own if row["state"] in ("approved", "overturned")}
+    fired = [row for row in own if row["state"] in (FIRED, AWAITING, FORCED)]
+    declared = last(own, DECLARED)
     return {
         **{"model": watched.model, "trigger": rule.name, "label": rule.label},
         "conditions": [_condition(one) for one in rule.conditions],
         "when": "all" if rule.all_of else "any",
-        "paused": states[-1:] == ["paused"],
-        "watched_from": plain(max((row["known_at"] for row in own if row["state"] == "declared"), default=None)),
+        "paused": paused(own),
+        "watched_from": plain(declared and declared["known_at"]),
         "fired": len(fired),
         "last": plain(fired[-1]["known_at"] if fired else None),
-        "awaiting": [
-            row["trigger_id"] for row in fired if row["state"] == "awaiting" and row["trigger_id"] not in done
-        ],
+        "awaiting": [name for name, steps in of_each(own).items() if last(steps)["state"] == AWAITING],
     }
 
 

@@ -2,63 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import kept
 from pipelines.contract import Table
+from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook
 from pipelines.extras import extra
-from pipelines.gold.metrics.plan import ORIGIN
-from pipelines.gold.tables import STATISTICS
-from pipelines.lake import Lake
-from pipelines.watch import conditions, sources
+from pipelines.gold.metrics.plan import ORIGIN, Target, cut_name
+from pipelines.lake import Lake, data_version
 from pipelines.watch import drift as drifting
-from pipelines.watch.alerts import alerts, readings, settles
-from pipelines.watch.alerts import sought as sought_by_alert
-from pipelines.watch.conditions import OVERTURNED
+from pipelines.watch import sources
+from pipelines.watch.alerts import Alerts, readings, settles, sought
 from pipelines.watch.declared import policies
 from pipelines.watch.detectors import Seen
+from pipelines.watch.drift import Drift
+from pipelines.watch.firings import Firings
 from pipelines.watch.ledgers import OF_ALERTS, OF_DRIFT, append, difference
-from pipelines.watch.rules import AlertRule, TriggerRule, Watched
+from pipelines.watch.released import Released, retrained
+from pipelines.watch.rules import AlertRule, DriftRule, Watched
 from pipelines.watch.tables import ALERTS, DRIFT, TRIGGERS
-from pipelines.watch.triggers import AWAITING, DECLARED, FIRED, HOUR, Firing, trigger_id, triggers
-from pipelines.watch.windows import LATENESS, Group, micros, moment
+from pipelines.watch.triggers import HOUR
+from pipelines.watch.windows import LATENESS, Group, micros
 
-TENANT = "default"
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Found:
-    """All that the rules of one model come to, from the beginning up to a frontier."""
+    """What the rules of one model come to, since the last look up to a frontier."""
 
     alerts: pa.Table
     drift: pa.Table
 
 
-@dataclass(frozen=True)
-class Ledgers:
-    """The rows of gold.alerts, gold.drift and gold.triggers of one model."""
-
-    alerts: Sequence[Row]
-    drift: Sequence[Row]
-    triggers: Sequence[Row] = ()
-
-
 @dataclass
 class Watch:
-    """Watches a lake: called after the frontier has moved, it posts what is missing; nothing where nothing is new."""
+    """Watches a lake: called after the frontier has moved, it posts what is missing; nothing where nothing is new.
+
+    What the rules have come to is kept from one turn to the next, so a turn costs what has come since. Where that does not go on,
+    after a crash as after an erasure, the turn begins anew, from the whole history, and comes to the same.
+    """
 
     lake: Lake
     watched: Sequence[Watched] = ()
     _looked: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    _standing: dict[str, Standing] = field(default_factory=dict)
+    _written: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Raises MachineError `extra_missing` where a rule needs what is not installed: before anything starts."""
@@ -73,145 +69,144 @@ class Watch:
             else None
         )
         written = 0
+        if at is not None and self._written != self._versions():
+            self._standing.clear()  # somebody else has written
         for one in self.watched if at is not None else ():
             assert at is not None
             due = _due(one, at)
             if self._looked.get(one.model) != due:
-                written += post(self.lake, one, at)
-                self._looked[one.model] = due
+                standing = self._standing.pop(one.model, None)
+                if standing is None or not standing.goes_on(at):
+                    standing = Standing(self.lake, one)
+                written += standing.post(at)
+                # not kept where it broke off: the next turn sees what was written of it
+                self._standing[one.model], self._looked[one.model] = standing, due
+        if at is not None:
+            self._written = self._versions()
         return written
+
+    def _versions(self) -> list[int]:
+        """The last versions of the ledgers that brought rows."""
+        return [data_version(self.lake.path(table)) for table in (ALERTS, DRIFT)]
 
 
 def post(lake: Lake, watched: Watched, at: datetime) -> int:
     """Bring the ledgers of one model to what its rules come to as of a frontier. Run twice it posts nothing the second time."""
-    found = compute(lake, watched, at)
-    written = 0
-    for table, made, named, key in (
-        (ALERTS, found.alerts, "rule", OF_ALERTS),
-        (DRIFT, found.drift, "feature", OF_DRIFT),
-    ):
-        there = _there(lake, table, made, watched, named)
-        written += append(lake, table, difference(table, made.to_pylist(), there, key))
-    if watched.triggers:
-        entries, distances, held = (rows_of(lake, table, watched.model) for table in (ALERTS, DRIFT, TRIGGERS))
-        ledgers = Ledgers(entries, distances, held)
-        steps = [row for rule in watched.triggers for row in _steps(lake, watched, rule, ledgers, at)]
-        written += append(lake, TRIGGERS, steps)
-        if steps:
-            kept.note(lake, TRIGGERS)
-    return written
-
-
-def rows_of(lake: Lake, table: Table, model: str) -> list[Row]:
-    """The rows of one model; none of a table that is not there."""
-    return list(lake.read(table, None, pc.field("model") == model).to_pylist()) if lake.exists(table) else []
+    return Standing(lake, watched).post(at)
 
 
 def compute(lake: Lake, watched: Watched, at: datetime) -> Found:
-    """What the rules of one model come to, from the statistics of a lake up to a frontier; nothing of what it does not know yet."""
+    """What the rules of one model come to, from the beginning up to a frontier; nothing of what the lake does not know yet."""
+    return Standing(lake, watched).look(at)
+
+
+class Standing:
+    """What the rules of one model have come to, as far as was looked; each look goes on from there."""
+
+    def __init__(self, lake: Lake, watched: Watched) -> None:
+        self._lake, self._watched = lake, watched
+        self._at: datetime | None = None
+        self._place = sources.place(lake)
+        self._asked = _asked(lake, watched)
+        self._retrained = retrained(lake, watched.model)
+        self._alerts = [self._alert(rule, self._asked[rule.name]) for rule in watched.alerts if rule.name in self._asked]
+        drift = self._asked.get("")
+        self._drift = Drift(watched.drift, drift.definition, self._released(watched.drift, drift)) if watched.drift and drift else None
+        self._firings = {rule.name: Firings(lake, watched, rule) for rule in watched.triggers}
+
+    def goes_on(self, at: datetime) -> bool:
+        """Whether what was looked at stands: what came since was known since, and nothing else is declared, or to be held against."""
+        if self._at is None or at < self._at or self._asked != _asked(self._lake, self._watched):
+            return False
+        if self._retrained != retrained(self._lake, self._watched.model):
+            return False
+        return sources.only_news(self._lake, self._place, self._at)
+
+    def _alert(self, rule: AlertRule, asked: Target) -> Alerts:
+        held_out = self._retrained.held_out(asked.definition, rule.metric) if rule.against == "release" else {}
+        return Alerts(rule, asked, held_out)
+
+    def _released(self, rule: DriftRule, asked: Target) -> Released | None:
+        if rule.against != "release":
+            return None
+        return Released(self._lake, asked.definition, cut_name(rule.fields), self._retrained.releases)
+
+    def look(self, at: datetime) -> Found:
+        """What the rules come to beyond the last look, up to a frontier."""
+        self._place = sources.place(self._lake)
+        found = [ALERTS.computed.empty_table()]
+        for one in self._alerts:
+            names, waits = sources.needs(one.rule, one.asked), settles(one.asked.definition)
+            among = self._among(one.asked, names, one.rule.every, waits, at)
+            found.append(one.take(sources.statistics(self._lake, one.asked, names, at, among), at))
+        distances = DRIFT.computed.empty_table()
+        if self._drift:
+            asked, rule = self._asked[""], self._drift.rule
+            names = {f"{name}.histogram" for name, _ in asked.definition.histograms}
+            among = self._among(asked, names, rule.every, LATENESS, at)
+            distances = self._drift.take(sources.statistics(self._lake, asked, names, at, among), at)
+        self._at = at
+        return Found(pa.concat_tables(found), distances)
+
+    def _among(self, asked: Target, names: set[str], every: timedelta, waits: timedelta, at: datetime) -> list[tuple[int, int]] | None:
+        """The cells that a look is about; None for all, at the first one."""
+        if self._at is None:
+            return None
+        return sources.touched(self._lake, asked, names, every=every, settles=waits, after=self._at, at=at)
+
+    def post(self, at: datetime) -> int:
+        """Look, and append what the ledgers lack; the rows written."""
+        first = self._at is None
+        found = self.look(at)
+        news = []
+        for table, made, named, key in (
+            (ALERTS, found.alerts, "rule", OF_ALERTS),
+            (DRIFT, found.drift, "feature", OF_DRIFT),
+        ):
+            there = _there(self._lake, table, made, self._watched, named) if first else []
+            news.append(difference(table, made.to_pylist(), there, key))
+            append(self._lake, table, news[-1])
+        steps = self._fire(news[0], news[1], at) if self._watched.triggers else []
+        if append(self._lake, TRIGGERS, steps):
+            kept.note(self._lake, TRIGGERS)
+        return len(news[0]) + len(news[1]) + len(steps)
+
+    def _fire(self, alerts: list[Row], drift: list[Row], at: datetime) -> list[Row]:
+        held, found = sources.rows_of(self._lake, TRIGGERS, self._watched.model), list[Row]()
+        for rule in self._watched.triggers:
+            steps = [row for row in held if row["trigger"] == rule.name]
+            if not self._firings[rule.name].goes_on(steps):
+                self._firings[rule.name] = Firings(self._lake, self._watched, rule)
+            found += self._firings[rule.name].missing(alerts, drift, steps, at)
+        return found
+
+
+def _asked(lake: Lake, watched: Watched) -> dict[str, Target]:
+    """What each alert looks at, by its name, and drift, by none; only what the lake knows."""
     known = {one.hash: one for one in DefinitionBook(lake).definitions()}
-    services = [one for one in known.values() if one.model == watched.model and one.policy is None]
-    found = [ALERTS.computed.empty_table()]
+    services, found = _services(known.values(), watched.model), dict[str, Target]()
     for rule in watched.alerts:
         definition = known.get(watched.definition(rule.label).hash)
         if definition is not None:
-            asked = sought_by_alert(rule, definition, services)
-            found.append(
-                alerts(
-                    sources.statistics(lake, asked, sources.needs(rule, asked), at), rule=rule, asked=asked, frontier=at
-                )
-            )
-    distances, service = DRIFT.computed.empty_table(), known.get(watched.definition("").hash)
+            found[rule.name] = sought(rule, definition, services)
+    service = known.get(watched.definition("").hash)
     if watched.drift and service is not None:
-        asked = drifting.sought(watched.drift, service)
-        rows = sources.statistics(lake, asked, {f"{name}.histogram" for name, _ in service.histograms}, at)
-        distances = drifting.drift(rows, rule=watched.drift, definition=service, frontier=at)
-    return Found(pa.concat_tables(found), distances)
+        found[""] = drifting.sought(watched.drift, service)
+    return found
+
+
+def _services(known: Iterable[Definition], model: str) -> list[Definition]:
+    return [one for one in known if one.model == model and one.policy is None]
 
 
 def shown(lake: Lake, watched: Watched, rule: AlertRule, at: datetime) -> dict[Group, dict[datetime, Seen]]:
     """The metric that a rule looks at, over its mature windows, by group."""
     seen = as_if(watched, lake)
-    services = [one for one in DefinitionBook(lake).definitions() if one.model == watched.model and one.policy is None]
-    asked = sought_by_alert(rule, seen.definition(rule.label), services)
+    known = DefinitionBook(lake).definitions()
+    asked = sought(rule, seen.definition(rule.label), _services(known, watched.model))
     return readings(
         sources.statistics(lake, asked, sources.needs(rule, asked), at), rule=rule, asked=asked, frontier=at
     )
-
-
-def firings(
-    lake: Lake, watched: Watched, rule: TriggerRule, ledgers: Ledgers, *, start: datetime, at: datetime
-) -> list[Firing]:
-    """When a trigger fires after `start`, up to a frontier, given what the ledgers hold."""
-    known = policies(watched)
-    of = {one.name for one in rule.conditions if one.name}
-    alerted = conditions.of_alerts(
-        row for row in ledgers.alerts if row["rule"] in of and row["policy"] == known[row["rule"]]
-    )
-    drifted = conditions.of_drift(
-        row for row in ledgers.drift if (name := f"drift.{row['feature']}") in of and row["policy"] == known[name]
-    )
-    definition = watched.definition(rule.label)
-    return triggers(
-        rule,
-        events=sorted([*alerted, *drifted], key=lambda event: event.at),
-        examples=sources.examples(lake, definition, at),
-        raters=sources.raters(lake, watched.model, rule.label) if rule.raters else None,
-        steps=[row for row in ledgers.triggers if row["trigger"] == rule.name],
-        start=micros(start),
-        frontier=micros(at),
-    )
-
-
-def _steps(lake: Lake, watched: Watched, rule: TriggerRule, ledgers: Ledgers, at: datetime) -> list[Row]:
-    """The rows of gold.triggers that are missing about one trigger. One that is new, or has changed, is watched from now on."""
-    policy = rule.policy(dict(policies(watched)))
-    steps = [row for row in ledgers.triggers if row["trigger"] == rule.name]
-    declared = max(
-        (row for row in steps if row["state"] == DECLARED),
-        key=lambda row: (row["known_at"], row["recorded_at"]),
-        default=None,
-    )
-    if declared is None or declared["policy"] != policy:
-        return [step(watched, rule, DECLARED, at, evidence={})]
-    fired = firings(lake, watched, rule, ledgers, start=declared["known_at"], at=at)
-    there = {(row["trigger_id"], row["state"]) for row in steps}
-    versions = {table.name: int(lake.open(table).version()) for table in (STATISTICS, ALERTS, DRIFT)}
-    found = []
-    for one in fired:
-        number = trigger_id(policy, watched.model, rule.name, one.incident)
-        if (number, one.state) not in there:
-            said = {**one.evidence, "versions": versions}
-            found.append(step(watched, rule, one.state, moment(one.at), about=(number, one.incident), evidence=said))
-    stand = {trigger_id(policy, watched.model, rule.name, one.incident) for one in fired}
-    for row in steps:
-        stale = row["state"] in (FIRED, AWAITING) and row["policy"] == policy and row["known_at"] > declared["known_at"]
-        if stale and row["trigger_id"] not in stand and (row["trigger_id"], OVERTURNED) not in there:
-            said = {"overturned": "not so with what the ledgers say now"}
-            found.append(step(watched, rule, OVERTURNED, at, about=(row["trigger_id"], row["incident"]), evidence=said))
-    return found
-
-
-def step(
-    watched: Watched,
-    rule: TriggerRule,
-    state: str,
-    at: datetime,
-    *,
-    about: tuple[str, str] = ("", ""),
-    evidence: Mapping[str, Any],
-) -> Row:
-    """A row of gold.triggers; `about`: trigger_id and incident."""
-    return {
-        **{"tenant": TENANT, "model": watched.model, "label": rule.label, "trigger": rule.name, "state": state},
-        **{
-            "trigger_id": about[0],
-            "incident": about[1],
-            "policy": rule.policy(dict(policies(watched))),
-            "known_at": at,
-        },
-        "evidence": msgspec.json.encode(evidence).decode(),
-    }
 
 
 def _there(lake: Lake, table: Table, made: pa.Table, watched: Watched, named: str) -> list[Row]:

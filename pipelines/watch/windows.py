@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,15 +47,23 @@ class Step:
 
 
 def steps(
-    rows: pa.Table, *, every: timedelta, settles: timedelta, frontier: datetime, by_version: bool
+    rows: pa.Table,
+    *,
+    every: timedelta,
+    settles: timedelta,
+    frontier: datetime,
+    by_version: bool,
+    after: datetime | None = None,
 ) -> dict[Group, list[Step]]:
-    """The mature windows of each group as they come to be known, up to the frontier, in the order of time.
+    """The mature windows of each group as they come to be known, up to the frontier, in the order of time; only steps `after` a time.
 
-    `rows`: gold.statistics, of one grain and cut. A window is first seen at the first whole minute at or after its end + `settles`,
-    with all that was known before that minute; what is known in a later minute is seen when that minute has passed.
+    `rows`: gold.statistics, of one grain and cut, all there are of each window. A window is first seen at the first whole minute at or
+    after its end + `settles`, with all that was known before that minute; what is known in a later minute is seen when that minute has
+    passed.
     """
+    since = -(2**63) if after is None else micros(after)
     found: dict[Group, list[Step]] = {}
-    held = _summed(rows, every // _MICROS, settles // _MICROS, micros(frontier), by_version=by_version)
+    held = _summed(rows, every, settles, micros(frontier), by_version=by_version)
     held.sort(key=itemgetter(0, 1, 2))
     for group, of_group in groupby(held, key=itemgetter(0)):
         amounts: dict[int, Amounts] = {}
@@ -65,17 +74,30 @@ def steps(
                 sums = amounts.setdefault(window, {})
                 sums[cell] = sums.get(cell, Decimal(0)) + amount
                 touched.add(window)
-            found[group].append(Step(at, {window: dict(amounts[window]) for window in sorted(touched)}))
+            if at > since:
+                found[group].append(Step(at, {window: dict(amounts[window]) for window in sorted(touched)}))
     return found
 
 
+def ripe(every: timedelta, settles: timedelta, after: datetime, at: datetime) -> tuple[int, int]:
+    """The stretch of cells whose windows become mature after a time, up to another: from the first one's start to the last one's end."""
+    width, origin, waits = every // _MICROS, micros(ORIGIN), (every + settles) // _MICROS
+    first, last = ((micros(time) - waits - origin) // width for time in (after, at))
+    return origin + (first + 1) * width, origin + (last + 1) * width
+
+
+def window_of(cells: Any, every: timedelta) -> Any:
+    """The start of the window of each cell, in microseconds."""
+    return cells - (cells - micros(ORIGIN)) % (every // _MICROS)
+
+
 def _summed(
-    rows: pa.Table, width: int, settles: int, frontier: int, *, by_version: bool
+    rows: pa.Table, every: timedelta, settles: timedelta, frontier: int, *, by_version: bool
 ) -> list[tuple[Group, int, int, Cell, Decimal]]:
     """Group, from when on it is seen, window, cell, and what is added."""
     cell_at, known = (rows[name].cast(pa.int64()).to_numpy() for name in ("cell_at", "known_at"))
-    window = cell_at - (cell_at - micros(ORIGIN)) % width
-    mature = -(-(window + width + settles) // MINUTE) * MINUTE
+    window = window_of(cell_at, every)
+    mature = -(-(window + (every + settles) // _MICROS) // MINUTE) * MINUTE
     seen = np.maximum(mature, known + MINUTE)
     here = pa.array(seen <= frontier - frontier % MINUTE)
     columns = {name: rows[name] for name in ("tenant", "segment", "version", "basis", "statistic", "bucket", "amount")}
