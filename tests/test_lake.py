@@ -22,8 +22,9 @@ from pipelines.errors import MachineError, StateError
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.guards import refuse_an_earlier_lake
 from pipelines.lake import COMMITTERS, Lake, Mark, data_version
-from pipelines.silver.tables import FEEDBACK, INFERENCES, ORPHANS
+from pipelines.silver.tables import FEEDBACK, INFERENCES, LABELLED, ORPHANS
 from pipelines.status import rows_of
+from tests.frames import context
 
 NAMES = count()
 Committed = Callable[..., int]
@@ -231,3 +232,10 @@ def test_a_lookup_may_read_some_columns_only(lake: Lake) -> None:
     lake.append(FEEDBACK, made("a", "b"), Mark("flow", 0), {})
     for keys, rows in ((["b"], [{"feedback_id": "b", "label": "x"}]), (["c"], []), ([], [])):
         assert lake.lookup(FEEDBACK, pa.array(keys, pa.string()), ("feedback_id", "label")).to_pylist() == rows
+
+
+@pytest.mark.parametrize("one", [INFERENCES.row(request_id="a"), LABELLED.row(feedback_id="a", context=context())], ids=["flat", "nested"])
+def test_rows_that_a_filter_took_away_make_a_frame(spark: SparkSession, tmp_path: Path, one: dict[str, Any]) -> None:
+    table = LABELLED if "context" in one else INFERENCES
+    none = table.frame([one]).filter(pa.array([False]))
+    assert Lake(tmp_path, spark=spark).frame(none).count() == 0

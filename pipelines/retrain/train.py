@@ -53,6 +53,19 @@ def loss(model: Pipeline, rows: pd.DataFrame, kind: str) -> dict[str, float]:
     return {"mae": float(mean_absolute_error(target_of(rows), said, sample_weight=rows["weight"]))}
 
 
+def register(model: Pipeline, rows: pd.DataFrame, name: str, kind: str) -> None:
+    """Log the model with the active run, as the next version of a registered one; `rows`: such as it learnt from."""
+    mlflow.sklearn.log_model(
+        model,
+        name="model",
+        registered_model_name=name,
+        signature=mlflow.models.infer_signature(features_of(rows)),
+        skops_trusted_types=["numpy.dtype"],
+        pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"pandas=={pd.__version__}"],
+        pyfunc_predict_fn="predict_proba" if kind == "binary" else "predict",
+    )
+
+
 def main() -> None:
     """Train on one split, look at another, and register what came of it. What it is judged on it never sees."""
     from pipelines.dataset import load
@@ -69,15 +82,7 @@ def main() -> None:
         for split, looked_at in (("train", rows), ("validation", unseen)):
             if len(looked_at):
                 mlflow.log_metrics({f"{split}_{name}": value for name, value in loss(model, looked_at, asked.kind).items()})
-        mlflow.sklearn.log_model(
-            model,
-            name="model",
-            registered_model_name=asked.model,
-            signature=mlflow.models.infer_signature(features_of(rows)),
-            skops_trusted_types=["numpy.dtype"],
-            pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"pandas=={pd.__version__}"],
-            pyfunc_predict_fn="predict_proba" if asked.kind == "binary" else "predict",
-        )
+        register(model, rows, asked.model, asked.kind)
 
 
 if __name__ == "__main__":
