@@ -27,7 +27,7 @@ _LANES = (
 
 
 def draw(found: Curves, told: Document, path: Path) -> Path:
-    """Draw as .png or .svg: both curves with their 95 % intervals; a green line where a version took over."""
+    """Draw as .png or .svg: both curves with their 95 % intervals; a line where a version took over."""
     curves = [
         replace(line, name=name, colour=colour)
         for frame, name, colour in ((found.off, "without: the model of January", MUTED), (found.on, "with the loop", PALETTE[0]))
@@ -85,7 +85,7 @@ def _takeovers(above: Axes, below: Axes, retrainings: Sequence[Document]) -> Non
             for ax in (above, below):
                 ax.axvline(at, color=PALETTE[2], lw=1.1, alpha=0.75)
             above.annotate(
-                f"version {one['version']}", (at, 1), xycoords=("data", "axes fraction"), xytext=(3, -2), textcoords="offset points",
+                f"v{one['version']}", (at, 1), xycoords=("data", "axes fraction"), xytext=(3, -2), textcoords="offset points",
                 color=PALETTE[2], fontsize=8, va="top",
             )  # fmt: skip
 
