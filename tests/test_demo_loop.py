@@ -181,6 +181,7 @@ BETTER, NONE, WORSE = (
 def test_the_last_sentence_says_what_the_intervals_say(on: Any, off: Any, change: Any, said: str) -> None:
     year = {"on": on, "off": off, "difference": change}
     assert conclusion(year, [{"took_over": "2013-03-05"}, {"took_over": None}]).startswith(said)
+    assert conclusion(year, [{"took_over": None}]).startswith("Nothing took over, so the loop changed nothing. 1 retrainings, 0 took over.")
 
 
 def test_flights_of_a_day_go_together() -> None:

@@ -33,6 +33,7 @@ from pipelines.retrain.launch import Loop
 from pipelines.retrain.ledger import Row, histories
 from pipelines.retraining import work_of
 from pipelines.settings import Settings
+from pipelines.silver.rules import RowRules
 from pipelines.watch.declared import load_watched
 from pipelines.watch.watch import Watch
 
@@ -62,7 +63,8 @@ def without_loop(definitions: list[Definition]) -> Definition:
 def turned(settings: Settings, spark: SparkSession, *, days: int, seed: int = 0, told: Told = lambda _: None) -> Iterator[Week]:
     """Replay days of 2013 with the loop on, week by week; the lake is that of the settings, and empty."""
     definitions = [one for one in load_models(settings.models_path) if one.model == model.NAME]
-    declared = [without_loop(definitions), *definitions, *row_rules(settings.conf, [model.NAME])]  # the last of a label is the one asked
+    # of the definitions of a label the last is the one that is asked
+    declared: list[Definition | RowRules] = [without_loop(definitions), *definitions, *row_rules(settings.conf, [model.NAME])]
     with ExitStack() as stack:
         app = stack.enter_context(Application(settings, spark, definitions=declared))
         stack.enter_context(leases.hold_by_process(app.root, [launch.LEASE], "demo"))

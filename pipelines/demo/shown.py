@@ -85,7 +85,8 @@ def retrainings(document: Document) -> Table:
         table.add_column(name, justify="right" if name == "rows" else "left", overflow="fold")
     for one in document["retrainings"]:
         loss = "-" if one["estimate"] is None else f"{one['estimate']:+.4f} [{one['low']:+.4f}, {one['high']:+.4f}]"
-        cells = [one["fired_at"][:10], ", ".join(one["met"]), (one["release"] or "-").partition("/")[2], "-" if one["rows"] is None else f"{one['rows']:,}"]
+        cells = [one["fired_at"][:10], ", ".join(one["met"]), (one["release"] or "-").partition("/")[2]]
+        cells.append("-" if one["rows"] is None else f"{one['rows']:,}")
         cells += [f"{one['replaces']} → {one['version']}" if one["version"] else "-", one["took_over"] or "-"]
         cells += [_beside(one["before"]), _beside(one["after"]), loss, one["verdict"] or one["steps"][-1]]
         table.add_row(*map(escape, cells))

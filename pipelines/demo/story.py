@@ -113,6 +113,7 @@ def conclusion(year: Mapping[str, Any], retrainings: Sequence[Document]) -> str:
         frozenset({"no difference shown"}): "The loop did not help, as far as these flights show",
     }.get(frozenset({loss, auc}), "The loop did not help: it did harm")
     over = sum(one["took_over"] is not None for one in retrainings)
+    head = head if over else "Nothing took over, so the loop changed nothing"
     of_loss = f"[{change['low']:+.4f}, {change['high']:+.4f}] over {change['support']:,} flights"
     return (
         f"{head}. {len(retrainings)} retrainings, {over} took over. AUC {_with_interval(on)} with it, {_with_interval(off)} without "
