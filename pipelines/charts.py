@@ -62,9 +62,7 @@ class Line:
         return [value if kept else math.nan for value, kept in zip(self.values, keep, strict=True)]
 
 
-def draw(
-    frame: pd.DataFrame, path: Path, *, metrics: Sequence[str] = ("auc", "coverage"), title: str | None = None
-) -> Path:
+def draw(frame: pd.DataFrame, path: Path, *, metrics: Sequence[str] = ("auc", "coverage"), title: str | None = None) -> Path:
     """Metrics over time as .png, .svg, or an .html page that needs no network: a panel a metric, a line a group.
 
     `frame`: what `metrics(…).toPandas()` gives. A band is the 95 % interval; what may still change is dashed and light.
@@ -122,7 +120,7 @@ def render(frame: pd.DataFrame, columns: Sequence[str], *, intervals: bool = Tru
     spelling = "%Y-%m-%d" if midnights else "%Y-%m-%d %H:%M"
     for row in frame.to_dict("records"):
         group = [str(row[name]) or "(service)" for name in groups]
-        window = [f"{_utc(row[name]):{spelling}}" for name in ("window_start", "window_end")]
+        window = [f"{utc(row[name]):{spelling}}" for name in ("window_start", "window_end")]
         window[1] += "" if row["final"] else " *"
         cells = [_cell(row, name, intervals=intervals) for name in columns]
         # escaped: brackets are markup to rich
@@ -180,7 +178,7 @@ def lines_of(frame: pd.DataFrame, metric: str) -> list[Line]:
             continue
         named = dict(zip(groups, key, strict=True))
         windows = zip(rows["window_start"], rows["window_end"], strict=True)
-        middle = [_utc(start + (end - start) / 2) for start, end in windows]
+        middle = [utc(start + (end - start) / 2) for start, end in windows]
         low, high = _floats(rows, f"{metric}_low"), _floats(rows, f"{metric}_high")
         name = " · ".join(str(named[name]) or "service" for name in naming)
         lines.append(Line(name, colour, middle, values, low, high, [bool(final) for final in rows["final"]]))
@@ -196,7 +194,7 @@ def _floats(rows: pd.DataFrame, name: str) -> list[float]:
         raise InputError("not_a_number", f'"{name}" holds no single numbers to draw; `render` shows it.') from error
 
 
-def _utc(at: Any) -> Any:
+def utc(at: Any) -> Any:
     """A time as UTC; Spark's pandas frames hold session-local times without a zone, and the session's zone is UTC."""
     return at.to_pydatetime().replace(tzinfo=UTC) if at.tzinfo is None else at.to_pydatetime().astimezone(UTC)
 
@@ -206,17 +204,17 @@ def _figure(panels: dict[str, list[Line]], heading: str, drawn: str) -> Figure:
     figure = Figure(figsize=(10, height), facecolor="white")
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for ax, (metric, lines) in zip(axes, panels.items(), strict=True):
-        _panel(ax, metric, lines)
+        panel(ax, metric, lines)
     axes[-1].set_xlabel(drawn, color=MUTED, fontsize=9)
-    _dates(axes[-1], [at for lines in panels.values() for line in lines for at in line.at])
+    dates(axes[-1], [at for lines in panels.values() for line in lines for at in line.at])
     figure.align_ylabels(axes)
     figure.subplots_adjust(left=0.085, right=0.98, top=1 - 0.85 / height, bottom=0.6 / height, hspace=0.24)
     figure.text(0.085, 1 - 0.27 / height, heading, color=INK, fontsize=13, fontweight="bold", va="center")
-    _legend(figure, [line for lines in panels.values() for line in lines], 1 - 0.57 / height, panels)
+    legend(figure, [line for lines in panels.values() for line in lines], 1 - 0.57 / height, panels)
     return figure
 
 
-def _dates(ax: Axes, at: list[Any]) -> None:
+def dates(ax: Axes, at: list[Any]) -> None:
     """Ticks that are equally far apart and all spelled alike, as fine as the time that is drawn asks for."""
     span = max(at) - min(at) if at else timedelta(0)
     spelling = "%Y-%m" if span > timedelta(days=120) else "%Y-%m-%d" if span > timedelta(days=3) else "%m-%d %H:%M"
@@ -225,7 +223,7 @@ def _dates(ax: Axes, at: list[Any]) -> None:
     ax.xaxis.set_major_formatter(DateFormatter(spelling, tz=UTC))  # type: ignore[no-untyped-call]
 
 
-def _legend(figure: Figure, lines: list[Line], top: float, metrics: Iterable[str]) -> None:
+def legend(figure: Figure, lines: list[Line], top: float, metrics: Iterable[str]) -> None:
     """Under the heading: the groups, where there are several, and what dashes and dots mean, where there are any."""
     handles = {line.name: Line2D([], [], color=line.colour, lw=2) for line in lines if line.name}
     if not all(all(line.final) for line in lines):
@@ -239,7 +237,8 @@ def _legend(figure: Figure, lines: list[Line], top: float, metrics: Iterable[str
         figure.legend(list(handles.values()), list(handles), **where, **style)
 
 
-def _panel(ax: Axes, metric: str, lines: list[Line]) -> None:
+def panel(ax: Axes, metric: str, lines: list[Line]) -> None:
+    """The values of one metric with their intervals; what may still change is dashed."""
     for line in lines:
         marker = "o" if len(line.at) <= FEW_POINTS else ""
         look: dict[str, Any] = {"color": line.colour, "marker": marker, "ms": 3.5}

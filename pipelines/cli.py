@@ -68,7 +68,8 @@ def _demo(known: _Commands) -> None:
     command = _command(
         known, "demo", commands.demo, "judge a model of January on the real flights of 2013", "hindsight demo --days 7"
     )
-    command.add_argument("--days", type=int, default=28, metavar="N", help="days of 2013 to replay, 1 to 351 (28)")
+    command.add_argument("--loop", action="store_true", help="train it again when it fades: the whole year, with the loop on and off")
+    command.add_argument("--days", type=int, metavar="N", help="days of 2013 to replay, 1 to 351 (28; with --loop 351)")
     command.add_argument(
         "--speed", type=positive, metavar="X", help="pace, in times that of 2013 (as fast as possible)"
     )

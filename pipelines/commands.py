@@ -21,6 +21,7 @@ from rich.table import Table
 from pipelines import leases, view
 from pipelines import settings as configuration
 from pipelines.console import answer, bar, out, told
+from pipelines.errors import InputError
 from pipelines.jobs import NAMES
 from pipelines.paths import existing
 from pipelines.settings import Settings
@@ -28,14 +29,28 @@ from pipelines.unforeseen import java_ended
 
 
 def demo(asked: Namespace) -> int:
+    from pipelines.demo.events import LONGEST
     from pipelines.demo.show import show
 
     folder = asked.keep or asked.lake or Path("demo")
-    settings = configuration.load(asked.conf, lake_path=folder, run_reconcile_every="3 seconds")
-    report = show(settings, days=asked.days, speed=asked.speed, console=told if asked.json else out)
+    settings = configuration.load(asked.conf, lake_path=folder, run_reconcile_every="2 seconds" if asked.loop else "3 seconds")
+    if asked.loop:
+        return _demo_loop(asked, settings, LONGEST if asked.days is None else asked.days)
+    report = show(settings, days=28 if asked.days is None else asked.days, speed=asked.speed, console=told if asked.json else out)
     if asked.json:
         print(json.dumps(report.to_dict(), indent=2))
     return 0 if report.ok else 1
+
+
+def _demo_loop(asked: Namespace, settings: Settings, days: int) -> int:
+    from pipelines.demo.shown import show
+
+    if asked.speed:
+        raise InputError("bad_usage", "--speed has no say in --loop: each week waits for the loop. Leave one of them out.")
+    document = show(settings, days=days, console=told if asked.json else out)
+    if asked.json:
+        print(json.dumps(document, indent=2))
+    return 1 if document["verify"]["differences"] else 0
 
 
 def run(asked: Namespace) -> int:

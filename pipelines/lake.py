@@ -122,7 +122,8 @@ class Lake:
         """Arrow rows as a frame."""
         if self.spark is None:
             raise StateError("no_session", "this lake was opened without a Spark session; open it with one to compute")
-        return self.spark.createDataFrame(rows)
+        # rows that a filter took away leave columns without a chunk, of which Spark makes no frame
+        return self.spark.createDataFrame(rows if rows.num_rows else rows.schema.empty_table())
 
     def lookup(self, table: Table, keys: pa.ChunkedArray | pa.Array, columns: Sequence[str] = ()) -> pa.Table:
         """All rows (of all columns, or some) whose `indexed` column is among the keys.

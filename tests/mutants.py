@@ -619,4 +619,25 @@ MUTANTS = (
         "if False:",
         "tests/test_launch.py::test_a_champion_that_somebody_moved_is_not_replaced_by_what_was_not_judged_against_it",
     ),
+    Mutant(
+        "the champion speaks for the first version",
+        "demo/serving.py",
+        "SHADOW + version: found[version][at]",
+        "SHADOW + version: found[self.champion][at]",
+        "tests/test_demo_loop.py::test_what_serves_is_the_champion_and_the_first_version_goes_on_in_its_shadow",
+    ),
+    Mutant(
+        "a challenger serves before it is promoted",
+        "demo/serving.py",
+        "champion = tracking.alias(model.NAME, CHAMPION)",
+        "champion = tracking.alias(model.NAME, CHALLENGER) or tracking.alias(model.NAME, CHAMPION)",
+        "tests/test_demo_loop.py::test_a_challenger_only_shadows",
+    ),
+    Mutant(
+        "an interval of a mean that moved keeps the bounds of where it was",
+        "retrain/sequence.py",
+        "return np.clip(centre - half, 0, 1), np.clip",
+        "return np.maximum.accumulate(np.clip(centre - half, 0, 1), -1), np.clip",
+        "tests/test_retrain_judging.py::test_an_interval_of_a_mean_that_moves_follows_it",
+    ),
 )

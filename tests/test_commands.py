@@ -152,6 +152,13 @@ def test_a_demo_answers_with_its_proof(
 def test_a_folder_that_holds_something_else_is_no_place_for_a_demo(command: Any, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     assert command("demo", "--keep", tmp_path) == (2, "folder_in_use")
+    assert command("demo", "--loop", "--keep", tmp_path) == (2, "folder_in_use")
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--speed", "2"], "bad_usage"), (["--days", "0"], "days_out_of_range")])
+def test_a_loop_that_cannot_be_is_refused_and_leaves_the_folder_alone(command: Any, tmp_path: Path, words: list[str], code: str) -> None:
+    assert command("demo", "--loop", "--keep", tmp_path, *words) == (2, code)
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("words", [["import"], ["model", "init", "churn", "--from"]])

@@ -23,8 +23,9 @@ from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.guards import refuse_an_earlier_lake
 from pipelines.handles import FOLLOWED, Handle
 from pipelines.lake import COMMITTERS, Lake, Mark, data_version
-from pipelines.silver.tables import FEEDBACK, INFERENCES, ORPHANS
+from pipelines.silver.tables import FEEDBACK, INFERENCES, LABELLED, ORPHANS
 from pipelines.status import rows_of
+from tests.frames import context
 
 NAMES = count()
 Committed = Callable[..., int]
@@ -248,3 +249,10 @@ def test_a_handle_is_opened_anew_when_it_has_followed_many_versions(lake: Lake) 
         lake.append(FEEDBACK, made(str(number)), Mark("app", number), {})
     assert seen == [*range(2 * FOLLOWED)]
     assert opened == [0, FOLLOWED + 1]
+
+
+@pytest.mark.parametrize("one", [INFERENCES.row(request_id="a"), LABELLED.row(feedback_id="a", context=context())], ids=["flat", "nested"])
+def test_rows_that_a_filter_took_away_make_a_frame(spark: SparkSession, tmp_path: Path, one: dict[str, Any]) -> None:
+    table = LABELLED if "context" in one else INFERENCES
+    none = table.frame([one]).filter(pa.array([False]))
+    assert Lake(tmp_path, spark=spark).frame(none).count() == 0

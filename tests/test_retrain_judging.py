@@ -72,6 +72,12 @@ def test_an_interval_narrows_on_its_mean() -> None:
     assert interval(values[:0], 1.0, 0.05) == (-1.0, 1.0)
 
 
+def test_an_interval_of_a_mean_that_moves_follows_it() -> None:
+    values = np.r_[CHANCE.choice([0.2, 0.3], 3000), CHANCE.choice([-0.3, -0.2], 9000)]
+    low, high = interval(values, 1.0, 0.05)
+    assert -0.25 < low < high < 0.2
+
+
 def scored(definition: Definition, count: int, challenger: float, champion: float = 0.5, **more: Any) -> pa.Table:
     """Outcomes that are all yes, scored by both; a better challenger says more."""
     shadow = [{"shadow.2": challenger}] * count

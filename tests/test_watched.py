@@ -176,4 +176,4 @@ def test_the_example_of_the_readme_is_one(tmp_path: Path) -> None:
     path = tmp_path / "arrival_delay.toml"
     path.write_text((ROOT / "conf" / "models" / "arrival_delay.toml").read_text() + example)
     found = watched_of(path, load_model(path))
-    assert (len(found.alerts), len(found.triggers), found.drift is not None) == (2, 1, True)
+    assert (len(found.alerts), len(found.triggers), found.drift is not None) == (3, 2, True)

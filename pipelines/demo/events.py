@@ -6,8 +6,8 @@ seed are how long messages travel, how long a prediction takes, and the mischief
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
@@ -15,11 +15,10 @@ from random import Random
 from typing import Any
 
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from pipelines.demo import flights, model
 from pipelines.demo.mischief import Mischief
-from pipelines.demo.sender import Record, Sender
+from pipelines.demo.sender import Record, Said, Sender
 from pipelines.errors import InputError
 
 START = datetime(2013, 1, 15, tzinfo=UTC)
@@ -64,31 +63,46 @@ def check(days: int) -> None:
 def _replay(days: int, seed: int) -> Iterator[Batch]:
     rows = flights.load()
     fitted = model.fit(rows, pd.Timestamp(START))
-    pending: list[tuple[datetime, int, Record]] = []
-    order = count()
-    hour = START
+
+    def january(departing: pd.DataFrame) -> list[Said]:
+        return [Said(model.VERSION, score) for score in model.score(fitted, departing).tolist()]
+
+    traffic = Traffic(rows, seed)
     for day in range(days):
-        for record in _day(rows, fitted, day, seed):
-            heappush(pending, (record.received_at, next(order), record))
-        while hour < START + (day + 1) * DAY:
-            hour += HOUR
-            yield from _received_before(hour, pending)
-    while pending:
-        hour += HOUR
-        yield from _received_before(hour, pending)
-    yield Batch([], [], max(hour, START + days * DAY + WINDOW), Mischief())
+        yield from traffic.day(day, january)
+    yield from traffic.rest()
 
 
-def _day(rows: pd.DataFrame, fitted: Pipeline, day: int, seed: int) -> Iterator[Record]:
-    """All that will ever be sent about the flights that depart on one day, UTC, counted from START."""
-    begins = pd.Timestamp(START + day * DAY)
-    first, end = rows.scheduled_at.searchsorted([begins, begins + DAY])
-    departing = rows[first:end]
-    if departing.empty:
-        return
-    sender = Sender(Random(f"{seed} {day}"))
-    for row, score in zip(departing.to_dict("records"), model.score(fitted, departing).tolist(), strict=True):
-        yield from sender.flight(_plain(row), score)
+@dataclass
+class Traffic:
+    """Flights as events, one day of departures after the other; what a day leaves unsent comes with those after it."""
+
+    rows: pd.DataFrame
+    seed: int
+    _until: datetime = START
+    _pending: list[tuple[datetime, int, Record]] = field(default_factory=list)
+    _order: Iterator[int] = field(default_factory=count)
+
+    def day(self, number: int, says: Callable[[pd.DataFrame], Iterable[Said]]) -> Iterator[Batch]:
+        """What is received on a day, UTC, counted from START, hour by hour; `says` scores the flights that depart on it."""
+        begins = START + number * DAY
+        first, end = self.rows.scheduled_at.searchsorted([pd.Timestamp(begins), pd.Timestamp(begins + DAY)])
+        departing = self.rows[first:end]
+        sender = Sender(Random(f"{self.seed} {number}"))
+        for row, said in zip(departing.to_dict("records"), says(departing) if len(departing) else (), strict=True):
+            for record in sender.flight(_plain(row), said):
+                heappush(self._pending, (record.received_at, next(self._order), record))
+        while self._until < begins + DAY:
+            self._until += HOUR
+            yield from _received_before(self._until, self._pending)
+
+    def rest(self) -> Iterator[Batch]:
+        """What comes after the last day, and a batch without payloads: its frontier lies where every label is mature."""
+        ended = self._until
+        while self._pending:
+            self._until += HOUR
+            yield from _received_before(self._until, self._pending)
+        yield Batch([], [], max(self._until, ended + WINDOW), Mischief())
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

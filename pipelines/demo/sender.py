@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -26,13 +26,21 @@ class Record(NamedTuple):
     reason: str = ""
 
 
+class Said(NamedTuple):
+    """What was said of a flight: the version that served it with its score, and the named scores beside it."""
+
+    version: str
+    score: float
+    beside: Mapping[str, float] = {}
+
+
 @dataclass(frozen=True)
 class Sender:
     """Sends one flight after the other. All chance comes from `dice`: equal flights and dice, equal bytes."""
 
     dice: Random
 
-    def flight(self, row: dict[str, Any], score: float) -> Iterator[Record]:
+    def flight(self, row: dict[str, Any], said: Said) -> Iterator[Record]:
         """Everything about a flight, in no order. `row` is one of `flights.load`, without what is null."""
         served, arrived = row["scheduled_at"], row.get("arrived_at")
         received = self._after(served, SECOND / 100, 2 * SECOND)
@@ -46,31 +54,32 @@ class Sender:
                 received = self._after(told, SECOND, 3 * HOUR)
                 marks += ("out_of_order",)
             yield from self._judgements(row, told, ("labels", "late") if late else ("labels",))
-        yield from self._inference(row, score, received, marks)
+        yield from self._inference(row, said, received, marks)
         if self._chance(mischief.ORPHANED):
             given = self._after(served, HOUR, 4 * HOUR)
             stray = _feedback(f"{row['request_id']}-unlogged", "", "assert", given, value=1)
             yield Record(self._after(given, SECOND, MINUTE), wire(stray), ("orphans",))
 
     def _inference(
-        self, row: dict[str, Any], score: float, received: datetime, marks: tuple[str, ...]
+        self, row: dict[str, Any], said: Said, received: datetime, marks: tuple[str, ...]
     ) -> Iterator[Record]:
         latency = round(self.dice.lognormvariate(2.5, 0.5), 3)
         event: Event = {
             "kind": "inference",
             "request_id": row["request_id"],
             "model": model.NAME,
-            "version": model.VERSION,
+            "version": said.version,
             "served_at": rfc3339(row["scheduled_at"]),
             "status": "ok",
-            "prediction": int(score >= model.THRESHOLD),
-            "score": score,
+            "prediction": int(said.score >= model.THRESHOLD),
+            "score": said.score,
+            **({"scores": said.beside} if said.beside else {}),
             "features": {name: row[name] for name in model.FEATURES if name in row},
             "segments": {"origin": row["origin"], "carrier": row["carrier"]},
             "measures": {"latency_ms": latency, "cost": round(PER_CALL + PER_MILLISECOND * latency, 9)},
         }
         if self._chance(mischief.FAILED):
-            event = {**mischief.without(event, "prediction", "score"), "status": "error"}
+            event = {**mischief.without(event, "prediction", "score", "scores"), "status": "error"}
             marks += ("failed",)
         other = {**event, "measures": {**event["measures"], "latency_ms": round(latency + 1, 3)}}
         yield from self._sent(event, received, marks, other, mischief.INFERENCE)

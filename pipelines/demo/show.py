@@ -72,11 +72,15 @@ JOIN_HORIZON = timedelta(hours=24)
 """A flight's label comes with the plane, hours later, and there are few flights: the join can wait for nearly all."""
 
 
+def patient(settings: Settings) -> Settings:
+    """The settings, with that horizon."""
+    return replace(settings, run=replace(settings.run, join_horizon=JOIN_HORIZON))
+
+
 def show(settings: Settings, *, days: int, speed: float | None, console: Console) -> Report:
     """Run the demo in the lake of the settings; what its proof came to. Raises InputError days_out_of_range."""
     check(days)
-    settings = replace(settings, run=replace(settings.run, join_horizon=JOIN_HORIZON))
-    folder = settings.lake.path.resolve()
+    settings, folder = patient(settings), settings.lake.path.resolve()
     prepare(folder)
     started = time.monotonic()
     console.print(f"Fitting a model on the flights of 1 to 14 January 2013, then replaying {days} days that followed.")
@@ -86,7 +90,7 @@ def show(settings: Settings, *, days: int, speed: float | None, console: Console
         feed = _run(settings, spark, days, speed, console)
         _tell_found(console, feed.sent, status(folder))
         _tell_metrics(console, spark, folder, days)
-    report = _prove(console, folder)
+    report = prove(console, folder)
     for line in after(folder, days):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(f"\n{time.monotonic() - started:.0f} seconds in all. Computed again from the log, by other means:")
@@ -192,7 +196,8 @@ def draw(spark: SparkSession, folder: Path, days: int) -> Path:
     return charts.draw(frame, folder / "auc_and_coverage.png", metrics=("auc", "coverage"), title=title)
 
 
-def _prove(console: Console, folder: Path) -> Report:
+def prove(console: Console, folder: Path) -> Report:
+    """Verify the lake, and print what differs."""
     with console.status("verify: computing everything again from the log …") as shown:
 
         def tell(step: str, share: float) -> None:

@@ -17,7 +17,8 @@ def bounds(values: Floats, alpha: float) -> tuple[Floats, Floats]:
 
     Along the last axis, in the order in which the values came. The predictable plug-in empirical Bernstein sequence: Waudby-Smith
     and Ramdas, Estimating means of bounded random variables by betting, JRSS B 86 (2024), theorem 2; where the conditional mean moves it
-    covers the means' average, weighted by the bets. What came later can only narrow it (the running intersection).
+    covers the means' average, weighted by the bets. That average moves too, so intervals of earlier looks are not intersected with it:
+    nothing would be left.
     """
     count = np.arange(1, values.shape[-1] + 1)
     mean = (0.5 + np.cumsum(values, -1)) / (count + 1)
@@ -27,8 +28,7 @@ def bounds(values: Floats, alpha: float) -> tuple[Floats, Floats]:
     spent = np.cumsum(4 * (values - mean_before) ** 2 * (-np.log1p(-bet) - bet) / 4, -1)
     staked = np.cumsum(bet, -1)
     centre, half = np.cumsum(bet * values, -1) / staked, (np.log(2 / alpha) + spent) / staked
-    low = np.maximum.accumulate(np.clip(centre - half, 0, 1), -1)
-    return low, np.minimum.accumulate(np.clip(centre + half, 0, 1), -1)
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
 def interval(values: Floats, reach: float, alpha: float, shares: Floats | None = None) -> tuple[float, float]:

@@ -47,7 +47,7 @@ class Tracking:
         blindly: what is there is looked for before each try. What a late request made beside it never started, and is deleted, here or
         by `sweep`.
         """
-        of = self._experiment(experiment)
+        of = self.experiment(experiment)
         told: Exception | None = None
         for attempted in range(TRIES):
             found = self.runs(experiment, trigger_id, attempt)
@@ -64,7 +64,7 @@ class Tracking:
     def runs(self, experiment: str, trigger_id: str, attempt: int) -> list[Any]:
         """Every run of an attempt that was not deleted: the one that a target may have, since it has its release, then the oldest first."""
         wanted = f"tags.`{TRIGGER}` = {_quoted(trigger_id)} and tags.`{ATTEMPT}` = '{attempt}'"
-        found = self._asked(lambda: self.client.search_runs([self._experiment(experiment)], wanted, max_results=100))
+        found = self._asked(lambda: self.client.search_runs([self.experiment(experiment)], wanted, max_results=100))
         return sorted(found, key=lambda run: (RELEASE not in run.data.tags, run.info.start_time, run.info.run_id))
 
     def only(self, found: list[Any]) -> str:
@@ -76,7 +76,7 @@ class Tracking:
     def sweep(self, experiment: str, started: Mapping[tuple[str, str], str]) -> list[str]:
         """Delete the runs that late requests made beside those that were started, by trigger and attempt; their ids."""
         wanted = f"attributes.status = 'RUNNING' and tags.`{ATTEMPT}` LIKE '%'"
-        found = self._asked(lambda: self.client.search_runs([self._experiment(experiment)], wanted, max_results=1000))
+        found = self._asked(lambda: self.client.search_runs([self.experiment(experiment)], wanted, max_results=1000))
         late = []
         for run in found:
             kept = started.get((run.data.tags[TRIGGER], run.data.tags[ATTEMPT]))
@@ -147,14 +147,20 @@ class Tracking:
 
     def model(self, model: str, version: str) -> Any:
         """A version as a pyfunc."""
-        mlflow, before = extra("mlflow"), os.environ.get("MLFLOW_TRACKING_URI")
-        mlflow.set_tracking_uri(self.uri)  # loading knows no client
-        try:
+        with self.spoken_to() as mlflow:
             return self._asked(lambda: mlflow.pyfunc.load_model(f"models:/{model}/{version}"))
+
+    @contextmanager
+    def spoken_to(self) -> Iterator[Any]:
+        """The module mlflow, whose functions know no client: meanwhile they speak to this server."""
+        mlflow, before = extra("mlflow"), os.environ.get("MLFLOW_TRACKING_URI")
+        mlflow.set_tracking_uri(self.uri)
+        try:
+            yield mlflow
         finally:
             mlflow.set_tracking_uri(before)
 
-    def _experiment(self, name: str) -> str:
+    def experiment(self, name: str) -> str:
         """Its id; made where it is missing, once: names are unique."""
 
         def found() -> str:

@@ -64,6 +64,19 @@ def signature(model: Pipeline, rows: pd.DataFrame, kind: str) -> mlflow.models.M
     return mlflow.models.infer_signature(features, pd.DataFrame(model.predict_proba(features), columns=model.classes_))
 
 
+def register(model: Pipeline, rows: pd.DataFrame, name: str, kind: str) -> None:
+    """Log the model with the active run, as the next version of a registered one; `rows`: such as it learnt from."""
+    mlflow.sklearn.log_model(
+        model,
+        name="model",
+        registered_model_name=name,
+        signature=signature(model, rows, kind),
+        skops_trusted_types=["numpy.dtype"],
+        pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"pandas=={pd.__version__}"],
+        pyfunc_predict_fn="predict" if kind == "number" else "predict_proba",
+    )
+
+
 def main() -> None:
     """Train on one split, look at another, and register what came of it. What it is judged on it never sees."""
     from pipelines.dataset import load
@@ -80,15 +93,7 @@ def main() -> None:
         for split, looked_at in (("train", rows), ("validation", unseen)):
             if len(looked_at):
                 mlflow.log_metrics({f"{split}_{name}": value for name, value in loss(model, looked_at, asked.kind).items()})
-        mlflow.sklearn.log_model(
-            model,
-            name="model",
-            registered_model_name=asked.model,
-            signature=signature(model, rows, asked.kind),
-            skops_trusted_types=["numpy.dtype"],
-            pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"pandas=={pd.__version__}"],
-            pyfunc_predict_fn="predict" if asked.kind == "number" else "predict_proba",
-        )
+        register(model, rows, asked.model, asked.kind)
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ def retrained(lake: Lake, model: str) -> Retrained:
     rows.sort(key=lambda row: (row["known_at"], row["attempt"]))
     metrics = {}
     for row in rows:
-        told = json.loads(row["evidence"] or "{}").get("held_out") if row["step"] == "judged" else None
-        for name, seen in (told or {}).get("metrics", {}).items():
+        told: dict[str, Any] = json.loads(row["evidence"] or "{}").get("held_out") or {}
+        for name, seen in told.get("metrics", {}).items() if row["step"] == "judged" else ():
             metrics[told["definition"], row["version"], name] = Seen(**seen)
     return Retrained({row["version"]: row["release"] for row in rows if row["step"] == "trained"}, metrics)
 
