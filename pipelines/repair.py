@@ -89,7 +89,7 @@ class Landed:
 
 def _erased(root: Path, *, dry_run: bool) -> Iterator[str]:
     """What an erasure had replaced in the log is replaced again, where a backup has brought it back."""
-    with suppress(sqlite3.DatabaseError):  # of a dry run on a log that SQLite cannot read
+    with suppress(sqlite3.DatabaseError, StateError):  # a dry run on a log that SQLite cannot read; a damaged certificate, which is left
         if back := returned(root):
             if not dry_run:
                 erase(log_path(root), back)

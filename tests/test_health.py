@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import doctor, written
+from pipelines.backfill import under_way
 from pipelines.bronze.tables import EVENTS
 from pipelines.check import Check
 from pipelines.errors import StateError
@@ -21,7 +22,7 @@ from pipelines.health.tablelog import replay
 from pipelines.jobs import RECONCILE, TABLES, chains
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
-from pipelines.paths import checkpoints, log_path
+from pipelines.paths import backfill_of, checkpoints, log_path
 from pipelines.settings import PACKAGED, load
 from pipelines.silver.tables import CONTROLS, ORPHANS
 from pipelines.verify import verify
@@ -327,3 +328,12 @@ def test_what_is_damaged_does_not_say_how_much_has_landed(root: Path) -> None:
     commit = commits(root)[-1]
     commit.write_text(commit.read_text().replace(":16", ":96"))
     assert landed(root) <= 17
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff", b'{"end": 1, "parts": [{"body": {}, "upto": 0}]}'])
+def test_a_backfill_whose_plan_is_damaged_is_named(root: Path, content: bytes) -> None:
+    backfill_of(root).write_bytes(content)
+    with pytest.raises(StateError) as refused:
+        under_way(root)
+    assert refused.value.code == "backfill_damaged"
+    assert codes(root) == ["backfill_damaged"]

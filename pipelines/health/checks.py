@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from pipelines import checkpoint
+from pipelines.backfill import under_way
 from pipelines.check import Check
 from pipelines.contract import Table
 from pipelines.definitions import DefinitionBook
@@ -49,6 +50,7 @@ def checks(root: Path, *, quick: bool = False) -> list[Check]:
         *(_query(query, quick=quick) for query in queries),
         _marks(root, queries, logs),
         *_erasures(root),
+        *_backfill(root),
         Check("Not yet read", True, unread(log.end - reached, queries, logs) or "nothing"),
     ]
 
@@ -120,9 +122,13 @@ def _erasures(root: Path) -> Iterator[Check]:
         found = "subjects are erased only in part"
         yield Check("Erasure", False, found, "Run `hindsight erase`: it finishes that.", "erasure_unfinished")
     with suppress(sqlite3.DatabaseError):  # the check of the log tells
-        if back := returned(root):
+        try:
+            back = returned(root)
+        except StateError as error:
+            yield Check("Certificates", False, error.message, "`hindsight rebuild` refuses until then.", error.code)
+        else:
             found = f"erased records stand in the log again, at {told([(offset, offset + 1) for offset in back])}"
-            yield Check("Erased records", False, found, REPAIR, CODE)
+            yield from [Check("Erased records", False, found, REPAIR, CODE)] if back else []
     with suppress(Exception):  # of a table that cannot be read its own check tells
         try:
             done = sum(len(one.subjects) for one in DefinitionBook(Lake(root)).erasures())
@@ -132,6 +138,14 @@ def _erasures(root: Path) -> Iterator[Check]:
         else:
             if done:
                 yield Check("Erasure key", True, f"{done:,} subjects are refused")
+
+
+def _backfill(root: Path) -> Iterator[Check]:
+    """Definitions that were being filled when their plan was damaged. One that is whole goes on by itself."""
+    try:
+        under_way(root)
+    except StateError as error:
+        yield Check("Backfill", False, error.message, REBUILD, error.code)
 
 
 def _more(count: int) -> str:
