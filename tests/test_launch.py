@@ -16,6 +16,7 @@ import pytest
 
 from pipelines import cli, leases
 from pipelines.errors import InputError, MachineError
+from pipelines.extras import extra
 from pipelines.gold.tables import EXAMPLES
 from pipelines.lake import Lake
 from pipelines.retrain import launch
@@ -23,6 +24,7 @@ from pipelines.retrain.launch import Loop, retry, turn
 from pipelines.retrain.ledger import histories
 from pipelines.retrain.tables import RETRAININGS
 from pipelines.retrain.tracking import ATTEMPT, CHALLENGER, CHAMPION, TRIGGER, Tracking, _quoted
+from pipelines.unforeseen import named
 from pipelines.watch.tables import TRIGGERS
 from tests.frames import at
 from tests.launching import POINTS
@@ -221,6 +223,19 @@ def test_a_server_that_is_not_there_is_told(root: Path, monkeypatch: pytest.Monk
     with pytest.raises(MachineError) as refused:
         Tracking(root).run_of("loop", "t1", 1, {})
     assert refused.value.code == "tracking_unreachable"
+
+
+def test_a_full_disk_under_the_tracking_store_is_told_as_such(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise extra("mlflow").exceptions.MlflowException("(sqlite3.OperationalError) database or disk is full")
+
+    tracking = Tracking(root)
+    monkeypatch.setattr("pipelines.retrain.tracking.PAUSE", 0.0)
+    monkeypatch.setattr(tracking.client, "get_experiment_by_name", full)
+    with pytest.raises(MachineError) as refused:
+        tracking.run_of("loop", "t1", 1, {})
+    assert refused.value.code == "tracking_unreachable"
+    assert named(refused.value).code == "disk_full"
 
 
 def trained(root: Path, acceptance: str, champion: str | None = None) -> tuple[Loop, dict[str, Any]]:

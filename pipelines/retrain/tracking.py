@@ -59,7 +59,7 @@ class Tracking:
             except self._errors as error:
                 told = error
                 time.sleep(PAUSE * 2**attempted)
-        raise self._unreachable(told)
+        raise self._unreachable(told) from told
 
     def runs(self, experiment: str, trigger_id: str, attempt: int) -> list[Any]:
         """Every run of an attempt that was not deleted: the one that a target may have, since it has its release, then the oldest first."""
@@ -185,7 +185,7 @@ class Tracking:
                     break
                 if attempted < TRIES - 1:
                     time.sleep(PAUSE * 2**attempted)
-        raise self._unreachable(told)
+        raise self._unreachable(told) from told
 
     def _unreachable(self, told: Exception | None) -> MachineError:
         return MachineError(
