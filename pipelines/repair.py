@@ -25,7 +25,7 @@ from pipelines.guards import landed
 from pipelines.health.checks import checks
 from pipelines.health.marks import generations
 from pipelines.health.tablelog import replay
-from pipelines.jobs import LEASES, TABLES
+from pipelines.jobs import LATER, LEASES, TABLES
 from pipelines.log.erase import erase
 from pipelines.log.mend import mend, told
 from pipelines.paths import checkpoints, log_path, refuse_half_erased, refuse_half_rebuilt
@@ -98,7 +98,7 @@ def _erased(root: Path, *, dry_run: bool) -> Iterator[str]:
 
 def _tables(root: Path, *, dry_run: bool) -> Iterator[str]:
     """Checksums and checkpoints of table logs that are wrong go; the commits say all that they say."""
-    for table in TABLES:
+    for table in (*TABLES, *LATER):
         log = replay(root / table.folder)
         for file in log.spoilt if not log.broken else ():
             if not dry_run:
@@ -130,7 +130,7 @@ def _leftovers(root: Path, *, dry_run: bool) -> Iterator[str]:
         if not dry_run:
             file.unlink()
         yield f"{file.relative_to(root)}: left by a crash, removed"
-    for table in TABLES:
+    for table in (*TABLES, *LATER):
         folder = root / table.folder
         if folder.is_dir() and not any(file.is_file() and file not in found for file in folder.rglob("*")):
             if not dry_run:

@@ -15,6 +15,7 @@ from pipelines import doctor, written
 from pipelines.backfill import under_way
 from pipelines.bronze.tables import EVENTS
 from pipelines.check import Check
+from pipelines.dataset.tables import RELEASED, RELEASES
 from pipelines.errors import StateError
 from pipelines.guards import landed, refuse_a_short_log, refuse_an_old_backup, refuse_old_tables
 from pipelines.health.checks import checks
@@ -115,6 +116,37 @@ def test_a_data_file_must_be_there_in_its_size_and_as_it_was_written(root: Path)
         file.write_bytes(content)
     flip(file, 40)
     assert codes(root, quick=True) == []
+
+
+def test_whoever_reads_a_damaged_table_is_told_in_a_line_where_to_look(root: Path) -> None:
+    """Libraries say it with the stack of their own calls."""
+    lake = Lake(root)
+    file = sorted((root / EVENTS.folder).rglob("part-*.parquet"))[0]
+    for damage in (lambda: flip(file, 40), file.unlink):
+        damage()
+        with pytest.raises(StateError) as refused:
+            lake.read(EVENTS)
+        assert refused.value.code == "data_file_damaged"
+        assert "hindsight doctor" in refused.value.message
+    commit = commits(root)[-1]
+    commit.write_bytes(commit.read_bytes()[:-40])
+    with pytest.raises(StateError) as refused:
+        lake.read(EVENTS)
+    assert refused.value.code == "table_unreadable"
+    assert "\n" not in refused.value.message
+
+
+def test_what_no_log_can_give_again_is_to_be_brought_back_and_missed_when_it_is_gone(root: Path) -> None:
+    lake = Lake(root)
+    lake.create(RELEASES)
+    assert codes(root) == []  # a crash may come between two tables
+    lake.create(RELEASED)
+    lake.append(RELEASES, RELEASES.frame([RELEASES.row(name="m/late/1")]), Mark("release", 0), {})
+    assert codes(root) == []
+    shutil.rmtree(root / RELEASED.folder)
+    (found,) = failing(root)
+    assert (found.code, "gold.released" in found.name) == ("table_log_damaged", True)
+    assert "backup" in found.advice
 
 
 def test_verify_names_a_lake_whose_files_it_cannot_read(root: Path) -> None:

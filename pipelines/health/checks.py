@@ -11,6 +11,7 @@ from pipelines import checkpoint
 from pipelines.backfill import under_way
 from pipelines.check import Check
 from pipelines.contract import Table
+from pipelines.dataset import tables as dataset
 from pipelines.definitions import DefinitionBook
 from pipelines.erasure.returned import CODE, returned
 from pipelines.errors import StateError
@@ -18,8 +19,8 @@ from pipelines.guards import landed
 from pipelines.health.marks import Query, mismatches, unread
 from pipelines.health.queries import problems
 from pipelines.health.tablelog import TableLog, replay
-from pipelines.jobs import LATER, RECONCILE, TABLES
-from pipelines.lake import Lake
+from pipelines.jobs import KEPT, LATER, RECONCILE, TABLES
+from pipelines.lake import Lake, data_version
 from pipelines.log.mend import told
 from pipelines.log.sound import Found, inspect, opened
 from pipelines.paths import chains_of, checkpoints, erasing, log_path, swap_of
@@ -27,6 +28,7 @@ from pipelines.written import noted
 
 REPAIR = "Run `hindsight repair`: it restores this without processing anything again."
 REBUILD = "Run `hindsight rebuild`: it makes all tables and checkpoints again from the log, which must be whole."
+KEEP = "Bring its folder back from a backup: no log can give it again, and `hindsight rebuild` keeps it as it is."
 SHOWN = 3
 
 
@@ -42,7 +44,7 @@ def checks(root: Path, *, quick: bool = False) -> list[Check]:
     queries = [Query.of(folder, chain) for folder, chain in chains_of(checkpoints(root).glob("*"))]
     log = log_of(root)
     # a lake that only took records in: the first run makes the other tables
-    due = (*(TABLES if queries or reached else there), *(table for table in LATER if (root / table.folder).exists()))
+    due = (*(TABLES if queries or reached else there), *_later(root))
     logs = {table.name: replay(root / table.folder) for table in due}
     return [
         _log(root, log, reached),
@@ -53,6 +55,12 @@ def checks(root: Path, *, quick: bool = False) -> list[Check]:
         *_backfill(root),
         Check("Not yet read", True, unread(log.end - reached, queries, logs) or "nothing"),
     ]
+
+
+def _later(root: Path) -> list[Table]:
+    """The tables of commands that are due: manifests are nothing without their rows, nor these without them."""
+    released = any(data_version(root / table.folder) >= 0 for table in dataset.TABLES)
+    return [table for table in LATER if (root / table.folder).exists() or (released and table in dataset.TABLES)]
 
 
 def log_of(root: Path) -> Found:
@@ -89,7 +97,8 @@ def _table(table: Table, log: TableLog, *, quick: bool) -> Check:
     bad = log.bad_files(quick=quick)
     if log.broken or bad:
         found = "; ".join([*log.broken[:SHOWN], *bad[:SHOWN]]) + _more(len(log.broken) + len(bad) - SHOWN)
-        return Check(name, False, found, REBUILD, "table_log_damaged" if log.broken else "data_file_damaged")
+        advice = KEEP if table in KEPT else REBUILD
+        return Check(name, False, found, advice, "table_log_damaged" if log.broken else "data_file_damaged")
     if log.spoilt:
         found = ", ".join(file.name for file in log.spoilt[:SHOWN]) + _more(len(log.spoilt) - SHOWN)
         return Check(name, False, f"{found}: not what the commits say", REPAIR, "table_checksum_wrong")
