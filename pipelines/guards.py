@@ -12,7 +12,7 @@ from pipelines.errors import StateError
 from pipelines.gold.tables import EXAMPLES, STATISTICS
 from pipelines.health.tablelog import replay
 from pipelines.job import Chain
-from pipelines.jobs import RECONCILE
+from pipelines.jobs import KEPT, RECONCILE
 from pipelines.lake import Lake, data_version
 from pipelines.paths import checkpoints
 
@@ -99,16 +99,17 @@ def refuse_an_old_backup(lake: Lake, folder: Path, chain: Chain) -> None:
 
 
 def refuse_old_tables(lake: Lake) -> None:
-    """Raises StateError `table_behind` where a table ends before what reconcile has written of it: it looks at nothing twice."""
+    """Raises StateError `table_behind` where a table ends before what was noted of it with a frontier: nothing is looked at twice."""
     noted = written.noted(checkpoints(lake.root) / RECONCILE)
-    for table in settle.WRITES:
+    for table in settle.NOTED:
         version = lake.open(table).version() if lake.exists(table) else -1
         if version < noted.get(table.name, -1):
-            raise _behind(lake, table, f"ends with version {version}, but reconcile had come to version {noted[table.name]}")
+            raise _behind(lake, table, f"ends with version {version}, but had come to version {noted[table.name]}")
 
 
 def _behind(lake: Lake, table: Table, found: str) -> StateError:
-    return StateError("table_behind", f"{lake.path(table)} {found}. Run: hindsight rebuild --lake {lake.root}")
+    again = "Bring a newer one back from a backup: no log can give it again. To go on with this one" if table in KEPT else "Run"
+    return StateError("table_behind", f"{lake.path(table)} {found}. {again}: hindsight rebuild --lake {lake.root}")
 
 
 def _from(offset: dict[str, object]) -> int:

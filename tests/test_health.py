@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import doctor, written
+from pipelines import doctor, settle, written
 from pipelines.backfill import under_way
 from pipelines.bronze.tables import EVENTS
 from pipelines.check import Check
+from pipelines.contract import Table
 from pipelines.dataset.tables import RELEASED, RELEASES
 from pipelines.errors import StateError
+from pipelines.gold.tables import STATISTICS
 from pipelines.guards import landed, refuse_a_short_log, refuse_an_old_backup, refuse_old_tables
 from pipelines.health.checks import checks
 from pipelines.health.tablelog import replay
@@ -27,6 +29,7 @@ from pipelines.paths import backfill_of, checkpoints, log_path
 from pipelines.settings import PACKAGED, load
 from pipelines.silver.tables import CONTROLS, ORPHANS
 from pipelines.verify import verify
+from pipelines.watch.tables import TRIGGERS
 from tests import small
 from tests.small import GENERATION, QUERY, T0
 
@@ -299,13 +302,18 @@ def test_a_table_without_a_batch_that_brought_it_rows_is_an_old_backup_unless_th
     assert codes(root) == []
 
 
-def test_a_table_that_ends_before_what_reconcile_wrote_is_an_old_backup(root: Path) -> None:
-    for version, refuses in ((0, False), (1, True)):
-        written.note(checkpoints(root) / RECONCILE, {ORPHANS.name: version})
-        assert codes(root) == ["table_behind"] * refuses
+@pytest.mark.parametrize("table", [ORPHANS, STATISTICS, TRIGGERS])
+def test_a_table_that_ends_before_what_was_noted_with_a_frontier_is_an_old_backup(root: Path, table: Table) -> None:
+    settle.record(Lake(root), settle.Cut(3, 3, 0))
+    assert written.noted(checkpoints(root) / RECONCILE)[table.name] == 0
+    assert codes(root) == []
+    refuse_old_tables(Lake(root))
+    written.note(checkpoints(root) / RECONCILE, {table.name: 1})
+    (found,) = failing(root)
+    assert (found.code, "backup" in found.found) == ("table_behind", table is TRIGGERS)
     with pytest.raises(StateError) as refused:
         refuse_old_tables(Lake(root))
-    assert refused.value.code == "table_behind"
+    assert (refused.value.code, "backup" in refused.value.message) == ("table_behind", table is TRIGGERS)
 
 
 def test_a_start_refuses_an_old_checkpoint(root: Path) -> None:

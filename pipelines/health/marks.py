@@ -13,6 +13,7 @@ from pipelines.bronze.tables import EVENTS
 from pipelines.errors import StateError
 from pipelines.health.tablelog import TableLog
 from pipelines.job import Chain
+from pipelines.jobs import KEPT
 from pipelines.written import noted
 
 Logs = dict[str, TableLog]
@@ -45,8 +46,8 @@ class Query:
         return cls(folder, chain, generation, planned, done, offsets, noted(folder))
 
 
-def mismatches(queries: list[Query], logs: Logs, reconciled: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Code and text of each. `reconciled`: the version that reconcile has written, by table."""
+def mismatches(queries: list[Query], logs: Logs, reached: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Code and text of each. `reached`: the version that was noted with the last frontier, by table."""
     known = {query.folder.name for query in queries}
     for name in sorted({query for log in logs.values() for _, query in _authors(log)} - known):
         yield "checkpoint_missing", f"tables hold batches of {name}, whose checkpoint is gone"
@@ -55,9 +56,10 @@ def mismatches(queries: list[Query], logs: Logs, reconciled: Mapping[str, int]) 
         yield from _ahead(query, logs)
         yield from _apart(query, logs)
         yield from _behind(query, logs)
-    for name, version in reconciled.items():
+    for name, version in reached.items():
         if name in logs and logs[name].version < version:
-            yield "table_behind", f"{name} ends with version {logs[name].version}, but reconcile had come to version {version}"
+            lost = ", and what it lacks only a newer backup can give again" if name in {table.name for table in KEPT} else ""
+            yield "table_behind", f"{name} ends with version {logs[name].version}, but had come to version {version}{lost}"
 
 
 def generations(query: str, logs: Logs) -> set[str]:
