@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipelines.health.tablelog import replay
 from pipelines.jobs import RECONCILE, TABLES, chains
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
+from pipelines.log.block import checksum
 from pipelines.paths import backfill_of, checkpoints, log_path
 from pipelines.settings import PACKAGED, load
 from pipelines.silver.tables import CONTROLS, ORPHANS
@@ -72,6 +74,16 @@ def test_a_lake_that_only_took_records_in_lacks_nothing(tmp_path: Path) -> None:
         log.append([b"one"])
     assert failing(tmp_path) == []
     assert ("Not yet read", "1 records of the log") in {(check.name, check.found) for check in checks(tmp_path)}
+
+
+def test_a_log_whose_clock_is_ahead_is_named(root: Path) -> None:
+    """Somebody's clock was wrong: what is received until then is stamped with it."""
+    now = int(time.time() * 1e6)
+    with closing(EmbeddedLog(log_path(root), durable=False)) as log:
+        for ahead, expected in ((240, []), (3600, ["log_clock_ahead"])):
+            floor = now + ahead * 1_000_000
+            log._db.execute("UPDATE clock SET floor = ?, live = 1, checksum = ?", (floor, checksum(floor, 1)))
+            assert codes(root) == expected
 
 
 def test_what_waits_is_told_and_is_nothing_wrong(root: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import timedelta
 from pathlib import Path
 
 from pipelines import checkpoint
@@ -24,11 +26,16 @@ from pipelines.lake import Lake, data_version
 from pipelines.log.mend import told
 from pipelines.log.sound import Found, inspect, opened
 from pipelines.paths import chains_of, checkpoints, erasing, log_path, swap_of
+from pipelines.silver.frontier import from_the_future
 from pipelines.written import noted
 
 REPAIR = "Run `hindsight repair`: it restores this without processing anything again."
 REBUILD = "Run `hindsight rebuild`: it makes all tables and checkpoints again from the log, which must be whole."
 KEEP = "Bring its folder back from a backup: no log can give it again, and `hindsight rebuild` keeps it as it is."
+AHEAD = (
+    "A machine's clock was ahead when it appended: until that time comes all counts as received at it, and no frontier moves. Set "
+    "the clock right, if it is not; nothing else needs mending."
+)
 SHOWN = 3
 
 
@@ -77,6 +84,9 @@ def log_of(root: Path) -> Found:
 
 
 def _log(root: Path, found: Found, reached: int) -> Check:
+    if found.well(reached) and from_the_future(found.floor, now := time.time_ns() // 1000):
+        by = timedelta(seconds=(found.floor - now) // 1_000_000)
+        return Check("Log", False, f"its clock is {by} ahead of this machine's", AHEAD, "log_clock_ahead")
     if found.well(reached):
         return Check("Log", True, f"{found.end:,} records in {len(found.whole):,} appends, all whole")
     damaged = found.damaged(reached)
