@@ -542,4 +542,18 @@ MUTANTS = (
         "if False:",
         "tests/test_launch.py::test_a_champion_that_somebody_moved_is_not_replaced_by_what_was_not_judged_against_it",
     ),
+    Mutant(
+        "an old backup of what was decided is taken for new",
+        "settle.py",
+        "OUTCOME_LEDGER, STATISTICS, EXAMPLES, TRIGGERS)",
+        "OUTCOME_LEDGER, STATISTICS, EXAMPLES)",
+        "tests/test_health.py::test_a_table_that_ends_before_what_was_noted_with_a_frontier_is_an_old_backup[gold.triggers]",
+    ),
+    Mutant(
+        "a training without an id is taken for one at work",
+        "retrain/project.py",
+        'pid.write_text(f"{spawned}\\n")',
+        "pass",
+        "tests/test_retrain_script.py::test_without_room_for_its_id_no_training_is_begun",
+    ),
 )

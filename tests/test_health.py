@@ -314,7 +314,7 @@ def test_a_table_without_a_batch_that_brought_it_rows_is_an_old_backup_unless_th
     assert codes(root) == []
 
 
-@pytest.mark.parametrize("table", [ORPHANS, STATISTICS, TRIGGERS])
+@pytest.mark.parametrize("table", [ORPHANS, STATISTICS, TRIGGERS], ids=lambda table: table.name)
 def test_a_table_that_ends_before_what_was_noted_with_a_frontier_is_an_old_backup(root: Path, table: Table) -> None:
     settle.record(Lake(root), settle.Cut(3, 3, 0))
     assert written.noted(checkpoints(root) / RECONCILE)[table.name] == 0
