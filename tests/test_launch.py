@@ -225,6 +225,14 @@ def test_a_server_that_is_not_there_is_told(root: Path, monkeypatch: pytest.Monk
     assert refused.value.code == "tracking_unreachable"
 
 
+def test_a_tracking_store_that_is_damaged_is_named(root: Path) -> None:
+    (root / "_mlflow" / "mlflow.db").write_bytes(b"x" * 5000)
+    with pytest.raises(MachineError) as refused:
+        Tracking(root)
+    assert refused.value.code == "tracking_unreachable"
+    assert "backup" in refused.value.message
+
+
 def test_a_full_disk_under_the_tracking_store_is_told_as_such(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> object:
         raise extra("mlflow").exceptions.MlflowException("(sqlite3.OperationalError) database or disk is full")
