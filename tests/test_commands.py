@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,17 @@ def test_a_narrow_terminal_cuts_no_number(
     console.answer(argparse.Namespace(json=False), None, lambda: table)
     printed = capsys.readouterr().out
     assert all(str(10**8 + number) in printed for number in range(8))
+
+
+def test_an_answer_is_not_lost_by_a_character_that_the_terminal_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(_: object) -> int:
+        print("late · 0.7")
+        return 0
+
+    written = BytesIO()
+    shown = TextIOWrapper(written, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setattr("pipelines.commands.schema", answers)
+    assert main(["schema", "inference"]) == 0
+    shown.flush()
+    assert written.getvalue() == b"late ? 0.7\n"
