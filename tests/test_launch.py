@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from pipelines.unforeseen import named
 from pipelines.watch.tables import TRIGGERS
 from tests.frames import at
 from tests.launching import POINTS
-from tests.retraining import examples, fill, frontier, held_out, loop_of, model_file, steps, trigger
+from tests.retraining import Released, examples, fill, frontier, held_out, loop_of, model_file, steps, trigger
 
 PROJECT = Path(__file__).parent / "project"
 CONF = Path(__file__).parent.parent / "conf"
@@ -108,6 +109,15 @@ def test_a_release_that_is_refused_fails_the_trigger_starts_no_run_and_can_be_re
     assert turn(loop) == []
     assert [(row["step"], row["attempt"]) for row in retry(loop, "t1")] == [("claimed", 2), ("failed", 2)]
     assert taken(loop) == ["claimed", "failed"] * 2
+    assert runs(loop) == []
+
+
+def test_a_release_that_leaves_nothing_to_train_on_fails_the_trigger_and_starts_no_run(root: Path) -> None:
+    loop = ready(root)
+    loop = replace(loop, cut=lambda *_: Released("m/late/1", "d", {"train": 0, "test": 180}))
+    assert list(steps(turn(loop))) == ["claimed", "failed"]
+    assert "0 train, 180 test rows" in histories(loop.lake)["t1"][-1]["reason"]
+    assert "[no_training_rows]" in histories(loop.lake)["t1"][-1]["reason"]
     assert runs(loop) == []
 
 
