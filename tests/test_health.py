@@ -349,6 +349,15 @@ def test_a_start_refuses_another_generation(root: Path) -> None:
     assert refused.value.code == "checkpoint_damaged"
 
 
+@pytest.mark.parametrize("damage", [None, b"f" * 32])
+def test_where_a_generation_is_lost_nothing_else_is_said_of_what_was_written_under_it(root: Path, damage: bytes | None) -> None:
+    folder = checkpoints(root) / QUERY
+    written.note(folder, {EVENTS.name: 2})
+    (folder / "generation").unlink() if damage is None else (folder / "generation").write_bytes(damage)
+    assert ["hindsight repair" in check.advice for check in failing(root)] in ([True], [True, True])
+    assert "generation_changed" in codes(root)
+
+
 def test_a_start_refuses_a_table_older_than_what_was_read_of_it(stateful: Path) -> None:
     (_, second) = chains(horizon=T0 - T0)
     folder = checkpoints(stateful) / "attribute+resolve+tally+examples"
