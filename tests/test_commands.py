@@ -211,6 +211,13 @@ def test_a_question_that_has_no_answer_is_refused_before_a_session_starts(
     assert command(*words.split(), "--lake", lake) == (2, code)
 
 
+@pytest.mark.parametrize(("name", "code"), [("_log/erasing/plan.json", "erasure_unfinished"), ("_rebuild/READY", "rebuild_unfinished")])
+def test_a_run_of_what_is_half_done_is_refused_before_a_session_starts(command: Any, tmp_path: Path, name: str, code: str) -> None:
+    (tmp_path / "lake" / name).parent.mkdir(parents=True)
+    (tmp_path / "lake" / name).touch()
+    assert command("run", "--once", "--lake", tmp_path / "lake") == (5, code)
+
+
 def test_a_question_that_has_an_answer_comes_to_a_session(command: Any, lake: Path, tmp_path: Path) -> None:
     asked = f"metrics --by origin --metric auc --as-of {FRONTIER - timedelta(days=1):%Y-%m-%d}"
     plot = tmp_path / "new" / "auc.png"
