@@ -21,6 +21,7 @@ from pipelines import whole
 from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import backfilled
+from pipelines.errors import ConfigError, StateError
 from pipelines.gold.absences import READS as OF_SILENCE
 from pipelines.gold.absences import absences
 from pipelines.gold.examples import SERVED, examples
@@ -68,12 +69,20 @@ def begin(root: Path, backfill: Backfill) -> None:
 
 
 def under_way(root: Path) -> Backfill | None:
-    """What was begun and not ended."""
-    if not backfill_of(root).exists():
+    """What was begun and not ended. Raises StateError `backfill_damaged`."""
+    file = backfill_of(root)
+    if not file.exists():
         return None
-    said = json.loads(backfill_of(root).read_text())
-    parts = (Part(Definition.of(part["body"], everywhere=True), part["upto"]) for part in said["parts"])
-    return Backfill(said["end"], tuple(parts))
+    try:
+        said = json.loads(file.read_text())
+        parts = (Part(Definition.of(part["body"], everywhere=True), int(part["upto"])) for part in said["parts"])
+        return Backfill(int(said["end"]), tuple(parts))
+    except (ValueError, TypeError, KeyError, ConfigError) as error:
+        raise StateError(
+            "backfill_damaged",
+            f"{file} is not what was written ({type(error).__name__}: {error}): which definitions were being filled is lost. Make "
+            f"everything again from the log, hindsight rebuild --lake {root}, and then what was new: hindsight rebuild --model NAME",
+        ) from error
 
 
 def carry_out(backfill: Backfill, lake: Lake, log: EmbeddedLog, progress: Callable[[], None] = lambda: None) -> None:

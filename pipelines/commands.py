@@ -23,7 +23,7 @@ from pipelines import settings as configuration
 from pipelines.console import answer, bar, out, told
 from pipelines.errors import InputError
 from pipelines.jobs import NAMES
-from pipelines.paths import existing
+from pipelines.paths import existing, refuse_half_erased, refuse_half_rebuilt
 from pipelines.settings import Settings
 from pipelines.unforeseen import java_ended
 
@@ -65,6 +65,8 @@ def run(asked: Namespace) -> int:
     root = settings.lake.path.resolve()
     # at once: a session takes long to start
     select(asked.jobs, settings)
+    refuse_half_rebuilt(root)
+    refuse_half_erased(root)
     leases.refuse_held(root, asked.jobs or NAMES)
     with (
         _stoppable() as stop,

@@ -25,7 +25,7 @@ class Content:
 
 
 def content_of(lake: Lake, table: Table) -> Content:
-    """The content of a table; of one that is not there, that of an empty one. Raises OSError where a file is damaged."""
+    """The content of a table; of one that is not there, that of an empty one. Raises StateError `data_file_damaged`."""
     if not lake.exists(table):
         return Content(0, f"{0:016x}")
     return come_to(files.scan(lake.path(table), lake.open(table), table.names))

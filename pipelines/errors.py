@@ -75,6 +75,12 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         one = one.__cause__ or one.__context__
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says first: libraries add the stack of their own calls below it."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean "x"?)`, or an empty string where nothing is near."""
     match = get_close_matches(word, list(known), n=1)

@@ -29,6 +29,7 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
 from pipelines.contract import Table
+from pipelines.errors import StateError
 
 _NAME = re.compile(r"part-[0-9a-f-]{36}-([0-9a-f]{8})\.zstd\.parquet")
 _FORMAT = ds.ParquetFileFormat()
@@ -44,7 +45,7 @@ def write(root: Path, table: Table, rows: pa.Table, *, data_change: bool = True)
 
 
 def read(root: Path, delta: DeltaTable, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
-    """Rows of a table as it stands. Raises OSError where a file is not what was written."""
+    """Rows of a table as it stands. Raises StateError `data_file_damaged`."""
     return _scanner(root, delta, columns, filters).to_table()
 
 
@@ -97,8 +98,14 @@ def keys(file: str, column: str) -> Iterator[tuple[int, pa.ChunkedArray]]:
 
 
 def _prove(file: Path) -> None:
-    """Raise OSError where a file does not hold what its name says: the checksums of pages say nothing of their headers."""
-    facts = file.stat()
+    """Raise StateError `data_file_damaged` where a file is not there, or does not hold what its name says.
+
+    The checksums of pages say nothing of their headers.
+    """
+    try:
+        facts = file.stat()
+    except FileNotFoundError as error:
+        raise _damaged(file, "is missing") from error
     _proven(file, facts.st_size, facts.st_mtime_ns)
 
 
@@ -106,7 +113,11 @@ def _prove(file: Path) -> None:
 def _proven(file: Path, _size: int, _changed: int) -> None:
     """Prove a file once per process, as long as it seems unchanged."""
     if is_whole(file) is False:
-        raise OSError(f"{file} does not hold what was written")
+        raise _damaged(file, "does not hold what was written")
+
+
+def _damaged(file: Path, found: str) -> StateError:
+    return StateError("data_file_damaged", f"{file} {found}. `hindsight doctor` says what else is damaged, and what mends it.")
 
 
 def is_whole(file: Path) -> bool | None:

@@ -99,12 +99,12 @@ def refuse_an_old_backup(lake: Lake, folder: Path, chain: Chain) -> None:
 
 
 def refuse_old_tables(lake: Lake) -> None:
-    """Raises StateError `table_behind` where a table ends before what reconcile has written of it: it looks at nothing twice."""
+    """Raises StateError `table_behind` where a table ends before what was noted of it with a frontier: nothing is looked at twice."""
     noted = written.noted(checkpoints(lake.root) / RECONCILE)
-    for table in settle.WRITES:
+    for table in settle.NOTED:
         version = lake.open(table).version() if lake.exists(table) else -1
         if version < noted.get(table.name, -1):
-            raise _behind(lake, table, f"ends with version {version}, but reconcile had come to version {noted[table.name]}")
+            raise _behind(lake, table, f"ends with version {version}, but had come to version {noted[table.name]}")
 
 
 def _behind(lake: Lake, table: Table, found: str) -> StateError:

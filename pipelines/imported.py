@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from pipelines.moments import instant, rfc3339
 
@@ -28,10 +28,10 @@ class Memory:
         self.position, self.records, self.finished = 0, 0, False
         self.latest: datetime | None = None
         self._last = _EPOCH
-        kept = _kept(path) if path else {}
+        kept = _kept(path) if path else None
         if kept:
-            self.position, self.records, self.finished = kept["position"], kept["records"], kept["finished"]
-            self.latest = instant(kept["latest"])
+            self.position, self.records, self.finished = kept.position, kept.records, kept.finished
+            self.latest = instant(kept.latest)
             self._last = self.latest or _EPOCH
 
     def receipt(self, at: datetime | None) -> datetime:
@@ -45,27 +45,33 @@ class Memory:
     def write(self) -> None:
         if self.path is None:
             return
-        kept = {
-            "file": self.file,
-            "position": self.position,
-            "records": self.records,
-            "finished": self.finished,
-            "latest": rfc3339(self.latest) if self.latest else None,
-        }
+        latest = rfc3339(self.latest) if self.latest else None
+        name = self.file.encode(errors="backslashreplace").decode()
+        kept = _Kept(name, self.position, self.records, self.finished, latest)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(kept), encoding="utf-8")
+        beside.write_bytes(msgspec.json.encode(kept))
         beside.replace(self.path)
 
 
 def latest_of(folder: Path) -> datetime | None:
     """The greatest claimed receipt of all imports that are remembered in a folder."""
-    return max(filter(None, (instant(_kept(path).get("latest")) for path in folder.glob("*.json"))), default=None)
+    known = filter(None, map(_kept, folder.glob("*.json")))
+    return max(filter(None, (instant(kept.latest) for kept in known)), default=None)
 
 
-def _kept(path: Path) -> dict[str, Any]:
+class _Kept(msgspec.Struct):
+    """What is written down of one file, whose path is for people."""
+
+    file: str
+    position: int
+    records: int
+    finished: bool
+    latest: str | None
+
+
+def _kept(path: Path) -> _Kept | None:
     """What was written; nothing where that is lost or broken: then the file is read again, and its events are duplicates."""
-    with suppress(OSError, ValueError):
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return kept
-    return {}
+    with suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(path.read_bytes(), type=_Kept)
+    return None

@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 
 from pipelines import checksum, files
 from pipelines.contract import Table
-from pipelines.errors import MachineError, StateError
+from pipelines.errors import MachineError, StateError, first_line
 from pipelines.handles import Handle
 from pipelines.lookup import KeyIndex
 
@@ -102,7 +102,8 @@ class Lake:
         except Exception as error:
             raise StateError(
                 "table_missing" if not self.exists(table) else "table_unreadable",
-                f"{self.path(table)}: cannot be opened as the table {table.name} ({error}). Is this the folder of a lake?",
+                f"{self.path(table)}: cannot be opened as the table {table.name} ({first_line(error)}). Is this the folder of a lake? "
+                "Then `hindsight doctor` says what is damaged, and what mends it.",
             ) from error
 
     def read(self, table: Table, columns: list[str] | None = None, filters: Any = None) -> pa.Table:

@@ -111,10 +111,10 @@ def _say(lake: Path, job: str, purpose: str) -> None:
 
 def _said(lake: Path, job: str) -> dict[str, Any]:
     try:
-        said: dict[str, Any] = json.loads(path_of(lake, job).with_suffix(".json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        said = json.loads(path_of(lake, job).with_suffix(".json").read_text())
+    except (FileNotFoundError, ValueError):
         said = {}
-    return said
+    return said if isinstance(said, dict) else {}
 
 
 def _held(lake: Path, job: str) -> StateError:

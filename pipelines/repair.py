@@ -25,7 +25,7 @@ from pipelines.guards import landed
 from pipelines.health.checks import checks
 from pipelines.health.marks import generations
 from pipelines.health.tablelog import replay
-from pipelines.jobs import KEPT, LEASES, TABLES
+from pipelines.jobs import KEPT, LATER, LEASES, TABLES
 from pipelines.lake import Lake
 from pipelines.log.erase import erase
 from pipelines.log.mend import mend, told
@@ -91,7 +91,7 @@ class Landed:
 
 def _erased(root: Path, *, dry_run: bool) -> Iterator[str]:
     """What an erasure had replaced in the log is replaced again, where a backup has brought it back."""
-    with suppress(sqlite3.DatabaseError):  # of a dry run on a log that SQLite cannot read
+    with suppress(sqlite3.DatabaseError, StateError):  # a dry run on a log that SQLite cannot read; a damaged certificate, which is left
         if back := returned(root):
             if not dry_run:
                 erase(log_path(root), back)
@@ -100,7 +100,7 @@ def _erased(root: Path, *, dry_run: bool) -> Iterator[str]:
 
 def _tables(root: Path, *, dry_run: bool) -> Iterator[str]:
     """Checksums and checkpoints of table logs that are wrong go; the commits say all that they say."""
-    for table in TABLES:
+    for table in (*TABLES, *LATER):
         log = replay(root / table.folder)
         for file in log.spoilt if not log.broken else ():
             if not dry_run:
@@ -144,7 +144,7 @@ def _leftovers(root: Path, *, dry_run: bool) -> Iterator[str]:
         if not dry_run:
             file.unlink()
         yield f"{file.relative_to(root)}: left by a crash, removed"
-    for table in TABLES:
+    for table in (*TABLES, *LATER):
         folder = root / table.folder
         if folder.is_dir() and not any(file.is_file() and file not in found for file in folder.rglob("*")):
             if not dry_run:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipelines import written
-from pipelines.gold.tables import FRONTIERS
+from pipelines.gold.tables import EXAMPLES, FRONTIERS, OUTCOME_LEDGER, STATISTICS
 from pipelines.held import Held, hold, nothing
 from pipelines.jobs import RECONCILE
 from pipelines.lake import Lake, Mark
@@ -23,7 +23,8 @@ from pipelines.silver.tables import CONTROLS, FEEDBACK, INFERENCES, LABELLED, OR
 
 SLICE = 200_000
 """Log records that one reconcile looks at: what bounds its memory after a long backlog."""
-WRITES = (RECONCILED, ORPHANS, FRONTIERS)
+NOTED = (RECONCILED, ORPHANS, FRONTIERS, OUTCOME_LEDGER, STATISTICS, EXAMPLES)
+"""Tables whose versions are noted with each frontier: those written by no query alone. An old backup of one is known by that."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def record(lake: Lake, cut: Cut) -> datetime | None:
             Mark(f"reconcile:{FRONTIERS.name}:{cut.end}:{at}", 0),
             {"job": "reconcile", "query": "reconcile"},
         )
-        reached = {table.name: lake.open(table).version() for table in WRITES}
+        reached = {table.name: lake.open(table).version() for table in NOTED if lake.exists(table)}
         written.note(checkpoints(lake.root) / RECONCILE, reached)
     return at
 

@@ -213,7 +213,7 @@ def _age(at: datetime | None) -> float:
 
 def _note(root: Path, query: str) -> dict[str, Any]:
     try:
-        said: dict[str, Any] = json.loads(note_path(root, query).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        said = json.loads(note_path(root, query).read_text())
+    except (FileNotFoundError, ValueError):
         said = {}
-    return said
+    return said if isinstance(said, dict) else {}

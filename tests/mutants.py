@@ -640,4 +640,11 @@ MUTANTS = (
         "return np.maximum.accumulate(np.clip(centre - half, 0, 1), -1), np.clip",
         "tests/test_retrain_judging.py::test_an_interval_of_a_mean_that_moves_follows_it",
     ),
+    Mutant(
+        "a training without an id is taken for one at work",
+        "retrain/project.py",
+        'pid.write_text(f"{spawned}\\n")',
+        "pass",
+        "tests/test_retrain_script.py::test_without_room_for_its_id_no_training_is_begun",
+    ),
 )

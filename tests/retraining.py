@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ class Released:
 
     name: str
     digest: str
+    splits: Mapping[str, int] = field(default_factory=lambda: {"train": 300, "test": 400})
 
 
 def held_out(seed: int = 1, count: int = 400) -> pa.Table:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,13 @@ def test_a_question_that_has_no_answer_is_refused_before_a_session_starts(
     assert command(*words.split(), "--lake", lake) == (2, code)
 
 
+@pytest.mark.parametrize(("name", "code"), [("_log/erasing/plan.json", "erasure_unfinished"), ("_rebuild/READY", "rebuild_unfinished")])
+def test_a_run_of_what_is_half_done_is_refused_before_a_session_starts(command: Any, tmp_path: Path, name: str, code: str) -> None:
+    (tmp_path / "lake" / name).parent.mkdir(parents=True)
+    (tmp_path / "lake" / name).touch()
+    assert command("run", "--once", "--lake", tmp_path / "lake") == (5, code)
+
+
 def test_a_question_that_has_an_answer_comes_to_a_session(command: Any, lake: Path, tmp_path: Path) -> None:
     asked = f"metrics --by origin --metric auc --as-of {FRONTIER - timedelta(days=1):%Y-%m-%d}"
     plot = tmp_path / "new" / "auc.png"
@@ -262,3 +270,17 @@ def test_a_narrow_terminal_cuts_no_number(
     console.answer(argparse.Namespace(json=False), None, lambda: table)
     printed = capsys.readouterr().out
     assert all(str(10**8 + number) in printed for number in range(8))
+
+
+def test_an_answer_is_not_lost_by_a_character_that_the_terminal_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(_: object) -> int:
+        print("late · 0.7")
+        return 0
+
+    written = BytesIO()
+    shown = TextIOWrapper(written, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setattr("pipelines.commands.schema", answers)
+    assert main(["schema", "inference"]) == 0
+    shown.flush()
+    assert written.getvalue() == b"late ? 0.7\n"

@@ -16,8 +16,10 @@ import pytest
 
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook
+from pipelines.erasure.erase import finish
 from pipelines.erasure.key import key_of, key_path, make_key
 from pipelines.erasure.purge import dead, purge
+from pipelines.erasure.returned import refuse_returned
 from pipelines.erasure.rewrite import SILENCED, silence
 from pipelines.errors import StateError
 from pipelines.health.checks import checks
@@ -174,6 +176,28 @@ def test_what_is_half_erased_is_said_by_name(tmp_path: Path) -> None:
             refuses(root)
         assert refused.value.code == "erasure_unfinished"
     assert "erasure_unfinished" in [check.code for check in checks(root)]
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff", b'{"offsets": 3}'])
+def test_a_damaged_certificate_is_named_and_holds_up_no_repair(tmp_path: Path, content: bytes) -> None:
+    root = small.made(tmp_path / "lake")
+    (root / "_erasures").mkdir()
+    (root / "_erasures" / "000000000003.json").write_bytes(content)
+    with pytest.raises(StateError) as refused:
+        refuse_returned(root)
+    assert refused.value.code == "certificate_damaged"
+    assert [check.code for check in checks(root) if not check.ok] == ["certificate_damaged"]
+    assert [check.code for check in repair(root).left] == ["certificate_damaged"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff"])
+def test_an_erasure_whose_plan_is_damaged_is_named(tmp_path: Path, content: bytes) -> None:
+    root = small.made(tmp_path / "lake")
+    erasing(root).mkdir()
+    (erasing(root) / "plan.json").write_bytes(content)
+    with pytest.raises(StateError) as refused:
+        finish(root)
+    assert refused.value.code == "erasure_damaged"
 
 
 def logged(folder: Path, count: int, each: int) -> Path:

@@ -235,6 +235,12 @@ def test_an_unknown_id_position_or_lake_is_refused(sources: Sources, tmp_path: P
         assert refused.value.code == code
 
 
+def test_an_id_that_a_shell_would_take_apart_is_quoted_in_advice(sources: Sources) -> None:
+    with pytest.raises(InputError) as refused:
+        outcome(sources, request="two words")
+    assert "hindsight explain event --id 'two words'" in refused.value.message
+
+
 def test_a_forged_entry_is_seen_by_whoever_asks_for_its_outcome_or_its_cell(wrong: tuple[Path, dict[str, Any]]) -> None:
     root, forged = wrong
     found = outcome(Sources(root), request=forged["unit_id"], label="spam")

@@ -5,24 +5,29 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from pipelines import doctor, kept, written
+from pipelines import doctor, kept, settle, written
+from pipelines.backfill import under_way
 from pipelines.bronze.tables import EVENTS
 from pipelines.check import Check
 from pipelines.contract import Table
+from pipelines.dataset.tables import RELEASED, RELEASES
 from pipelines.errors import StateError
+from pipelines.gold.tables import STATISTICS
 from pipelines.guards import landed, refuse_a_short_log, refuse_an_old_backup, refuse_old_tables
 from pipelines.health.checks import checks
 from pipelines.health.tablelog import replay
 from pipelines.jobs import KEPT, RECONCILE, TABLES, chains
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
-from pipelines.paths import checkpoints, log_path
+from pipelines.log.block import checksum
+from pipelines.paths import backfill_of, checkpoints, log_path
 from pipelines.repair import repair
 from pipelines.settings import PACKAGED, load
 from pipelines.silver.tables import CONTROLS, ORPHANS
@@ -71,6 +76,16 @@ def test_a_lake_that_only_took_records_in_lacks_nothing(tmp_path: Path) -> None:
     assert ("Not yet read", "1 records of the log") in {(check.name, check.found) for check in checks(tmp_path)}
 
 
+def test_a_log_whose_clock_is_ahead_is_named(root: Path) -> None:
+    """Somebody's clock was wrong: what is received until then is stamped with it."""
+    now = int(time.time() * 1e6)
+    with closing(EmbeddedLog(log_path(root), durable=False)) as log:
+        for ahead, expected in ((240, []), (3600, ["log_clock_ahead"])):
+            floor = now + ahead * 1_000_000
+            log._db.execute("UPDATE clock SET floor = ?, live = 1, checksum = ?", (floor, checksum(floor, 1)))
+            assert codes(root) == expected
+
+
 def test_what_waits_is_told_and_is_nothing_wrong(root: Path) -> None:
     log = EmbeddedLog(log_path(root), durable=False)
     log.append([b"six"] * 7)
@@ -116,6 +131,37 @@ def test_a_data_file_must_be_there_in_its_size_and_as_it_was_written(root: Path)
         file.write_bytes(content)
     flip(file, 40)
     assert codes(root, quick=True) == []
+
+
+def test_whoever_reads_a_damaged_table_is_told_in_a_line_where_to_look(root: Path) -> None:
+    """Libraries say it with the stack of their own calls."""
+    lake = Lake(root)
+    file = sorted((root / EVENTS.folder).rglob("part-*.parquet"))[0]
+    for damage in (lambda: flip(file, 40), file.unlink):
+        damage()
+        with pytest.raises(StateError) as refused:
+            lake.read(EVENTS)
+        assert refused.value.code == "data_file_damaged"
+        assert "hindsight doctor" in refused.value.message
+    commit = commits(root)[-1]
+    commit.write_bytes(commit.read_bytes()[:-40])
+    with pytest.raises(StateError) as refused:
+        lake.read(EVENTS)
+    assert refused.value.code == "table_unreadable"
+    assert "\n" not in refused.value.message
+
+
+def test_what_no_log_can_give_again_is_to_be_brought_back_and_missed_when_it_is_gone(root: Path) -> None:
+    lake = Lake(root)
+    lake.create(RELEASES)
+    assert codes(root) == []  # a crash may come between two tables
+    lake.create(RELEASED)
+    lake.append(RELEASES, RELEASES.frame([RELEASES.row(name="m/late/1")]), Mark("release", 0), {})
+    assert codes(root) == []
+    shutil.rmtree(root / RELEASED.folder)
+    (found,) = failing(root)
+    assert (found.code, "gold.released" in found.name) == ("table_log_damaged", True)
+    assert "backup" in found.advice
 
 
 def test_verify_names_a_lake_whose_files_it_cannot_read(root: Path) -> None:
@@ -268,10 +314,15 @@ def test_a_table_without_a_batch_that_brought_it_rows_is_an_old_backup_unless_th
     assert codes(root) == []
 
 
-def test_a_table_that_ends_before_what_reconcile_wrote_is_an_old_backup(root: Path) -> None:
-    for version, refuses in ((0, False), (1, True)):
-        written.note(checkpoints(root) / RECONCILE, {ORPHANS.name: version})
-        assert codes(root) == ["table_behind"] * refuses
+@pytest.mark.parametrize("table", [ORPHANS, STATISTICS], ids=lambda table: table.name)
+def test_a_table_that_ends_before_what_was_noted_with_a_frontier_is_an_old_backup(root: Path, table: Table) -> None:
+    settle.record(Lake(root), settle.Cut(3, 3, 0))
+    assert written.noted(checkpoints(root) / RECONCILE)[table.name] == 0
+    assert codes(root) == []
+    refuse_old_tables(Lake(root))
+    written.note(checkpoints(root) / RECONCILE, {table.name: 1})
+    (found,) = failing(root)
+    assert found.code == "table_behind"
     with pytest.raises(StateError) as refused:
         refuse_old_tables(Lake(root))
     assert refused.value.code == "table_behind"
@@ -334,6 +385,15 @@ def test_a_start_refuses_another_generation(root: Path) -> None:
     assert refused.value.code == "checkpoint_damaged"
 
 
+@pytest.mark.parametrize("damage", [None, b"f" * 32])
+def test_where_a_generation_is_lost_nothing_else_is_said_of_what_was_written_under_it(root: Path, damage: bytes | None) -> None:
+    folder = checkpoints(root) / QUERY
+    written.note(folder, {EVENTS.name: 2})
+    (folder / "generation").unlink() if damage is None else (folder / "generation").write_bytes(damage)
+    assert ["hindsight repair" in check.advice for check in failing(root)] in ([True], [True, True])
+    assert "generation_changed" in codes(root)
+
+
 def test_a_start_refuses_a_table_older_than_what_was_read_of_it(stateful: Path) -> None:
     (_, second) = chains(horizon=T0 - T0)
     folder = checkpoints(stateful) / "attribute+resolve+tally+examples"
@@ -365,3 +425,12 @@ def test_what_is_damaged_does_not_say_how_much_has_landed(root: Path) -> None:
     commit = commits(root)[-1]
     commit.write_text(commit.read_text().replace(":16", ":96"))
     assert landed(root) <= 17
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff", b'{"end": 1, "parts": [{"body": {}, "upto": 0}]}'])
+def test_a_backfill_whose_plan_is_damaged_is_named(root: Path, content: bytes) -> None:
+    backfill_of(root).write_bytes(content)
+    with pytest.raises(StateError) as refused:
+        under_way(root)
+    assert refused.value.code == "backfill_damaged"
+    assert codes(root) == ["backfill_damaged"]

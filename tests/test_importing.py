@@ -241,6 +241,17 @@ def test_a_finished_file_is_not_imported_again(log: EmbeddedLog, load: Any, tmp_
     assert (report.records, report.files[0].already_there, log.end()) == (0, 2, 2)
 
 
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff", b'{"position": 3}', b'{"file":"e","position":"x","records":1}'])
+def test_of_a_file_whose_memory_is_damaged_all_is_sent_again(log: EmbeddedLog, load: Any, tmp_path: Path, content: bytes) -> None:
+    file = write(tmp_path / "e.ndjson", "1\n2\n")
+    load(file)
+    (memory,) = (tmp_path / "imports").glob("*.json")
+    memory.write_bytes(content)
+    assert load(file).records == 2
+    assert load(file).records == 0
+    assert payloads(log) == [b"1", b"2"] * 2
+
+
 def test_a_changed_file_is_imported_as_a_whole(log: EmbeddedLog, load: Any, tmp_path: Path) -> None:
     file = write(tmp_path / "e.ndjson", "1\n2\n")
     load(file)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from pipelines import cli, leases
 from pipelines.errors import InputError, MachineError
+from pipelines.extras import extra
 from pipelines.gold.tables import EXAMPLES
 from pipelines.lake import Lake
 from pipelines.retrain import launch
@@ -23,10 +25,11 @@ from pipelines.retrain.launch import Loop, retry, turn
 from pipelines.retrain.ledger import histories
 from pipelines.retrain.tables import RETRAININGS
 from pipelines.retrain.tracking import ATTEMPT, CHALLENGER, CHAMPION, TRIGGER, Tracking, _quoted
+from pipelines.unforeseen import named
 from pipelines.watch.tables import TRIGGERS
 from tests.frames import at
 from tests.launching import POINTS
-from tests.retraining import examples, fill, frontier, held_out, loop_of, model_file, steps, trigger
+from tests.retraining import Released, examples, fill, frontier, held_out, loop_of, model_file, steps, trigger
 
 PROJECT = Path(__file__).parent / "project"
 CONF = Path(__file__).parent.parent / "conf"
@@ -117,6 +120,15 @@ def test_a_release_that_is_refused_fails_the_trigger_starts_no_run_and_can_be_re
     assert turn(loop) == []
     assert [(row["step"], row["attempt"]) for row in retry(loop, "t1")] == [("claimed", 2), ("failed", 2)]
     assert taken(loop) == ["claimed", "failed"] * 2
+    assert runs(loop) == []
+
+
+def test_a_release_that_leaves_nothing_to_train_on_fails_the_trigger_and_starts_no_run(root: Path) -> None:
+    loop = ready(root)
+    loop = replace(loop, cut=lambda *_: Released("m/late/1", "d", {"train": 0, "test": 180}))
+    assert list(steps(turn(loop))) == ["claimed", "failed"]
+    assert "0 train, 180 test rows" in histories(loop.lake)["t1"][-1]["reason"]
+    assert "[no_training_rows]" in histories(loop.lake)["t1"][-1]["reason"]
     assert runs(loop) == []
 
 
@@ -232,6 +244,27 @@ def test_a_server_that_is_not_there_is_told(root: Path, monkeypatch: pytest.Monk
     with pytest.raises(MachineError) as refused:
         Tracking(root).run_of("loop", "t1", 1, {})
     assert refused.value.code == "tracking_unreachable"
+
+
+def test_a_tracking_store_that_is_damaged_is_named(root: Path) -> None:
+    (root / "_mlflow" / "mlflow.db").write_bytes(b"x" * 5000)
+    with pytest.raises(MachineError) as refused:
+        Tracking(root)
+    assert refused.value.code == "tracking_unreachable"
+    assert "backup" in refused.value.message
+
+
+def test_a_full_disk_under_the_tracking_store_is_told_as_such(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise extra("mlflow").exceptions.MlflowException("(sqlite3.OperationalError) database or disk is full")
+
+    tracking = Tracking(root)
+    monkeypatch.setattr("pipelines.retrain.tracking.PAUSE", 0.0)
+    monkeypatch.setattr(tracking.client, "get_experiment_by_name", full)
+    with pytest.raises(MachineError) as refused:
+        tracking.run_of("loop", "t1", 1, {})
+    assert refused.value.code == "tracking_unreachable"
+    assert named(refused.value).code == "disk_full"
 
 
 def trained(root: Path, acceptance: str, champion: str | None = None) -> tuple[Loop, dict[str, Any]]:

@@ -34,6 +34,9 @@ def test_a_lease_is_refused_while_another_process_holds_it_and_free_when_that_is
         assert refused.value.code == "lease_held"
         assert str(other.pid) in refused.value.message
         assert leases.holder(tmp_path, "land") is None
+        for damage in (b"", b"[1]", b"\xff"):  # who holds it is not known then; that it is held is
+            leases.path_of(tmp_path, "tally").with_suffix(".json").write_bytes(damage)
+            assert leases.holder(tmp_path, "tally") == {}
         other.kill()
     with leases.hold_by_process(tmp_path, ["land", "tally"], "me"):
         pass

@@ -427,6 +427,11 @@ def test_every_reason_has_a_meaning(reason: str) -> None:
     assert REASONS[reason]
 
 
+def test_reasons_are_listed_in_the_order_of_the_checks() -> None:
+    """A slate with an item twice, served in the future: RULES says which is first."""
+    assert [*REASONS].index("from_the_future") < [*REASONS].index("duplicate_item")
+
+
 def test_a_refusal_names_kind_and_id_where_they_can_be_read() -> None:
     assert {"kind": "inference", "event_id": "r"}.items() <= row(inference(colour=1)).items()
     assert {"kind": "inference", "event_id": "r"}.items() <= row(inference(model="other")).items()

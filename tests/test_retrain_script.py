@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import pytest
 from pipelines.definition import Definition, Policy
 from pipelines.extras import extra
 from pipelines.quantities import read_toml
-from pipelines.retrain.declared import Acceptance
+from pipelines.retrain.declared import Acceptance, Retrain
 from pipelines.retrain.held_out import scores
-from pipelines.retrain.project import PROJECT
+from pipelines.retrain.project import PROJECT, at_work, begin
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("DeprecationWarning", "FutureWarning", "UserWarning")]
 
@@ -91,3 +92,15 @@ def test_the_project_and_its_script_are_shipped() -> None:
     assert "retrain/MLproject" in read_toml(root / "pyproject.toml")["tool"]["setuptools"]["package-data"]["pipelines"]
     assert "python -P train.py" in (PROJECT / "MLproject").read_text()
     assert (PROJECT / "train.py").is_file()
+
+
+def test_without_room_for_its_id_no_training_is_begun(tmp_path: Path) -> None:
+    """A training that nobody knows of would be begun again beside itself; and the launcher does not wait for its id for ever."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            begin(tmp_path / "runs", "r1", Retrain("local"), {}, "sqlite://")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert at_work(tmp_path / "runs", "r1") is None

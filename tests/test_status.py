@@ -106,11 +106,11 @@ def test_a_note_says_how_fast_a_query_is_and_what_it_keeps(lake: Lake) -> None:
     assert (found.rate, found.state_rows) == (12.5, 7)
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}"])
-def test_a_damaged_note_costs_the_note_only(lake: Lake, text: str) -> None:
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[1]", b"\xff"])
+def test_a_damaged_note_costs_the_note_only(lake: Lake, content: bytes) -> None:
     checkpoint(lake, FIRST, 0, {"offset": 10})
     note(lake.root, FIRST, None)
-    note_path(lake.root, FIRST).write_text(text)
+    note_path(lake.root, FIRST).write_bytes(content)
     assert job(status(lake.root), "land").rate is None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines import whole
+from pipelines.errors import StateError
 from pipelines.paths import erasing
 
 _PLAN, _DEAD = "plan.json", "dead.json"
@@ -48,13 +49,20 @@ def begin(root: Path, journal: Journal) -> None:
 
 
 def under_way(root: Path) -> Journal | None:
-    """What was begun and not ended."""
+    """What was begun and not ended. Raises StateError `erasure_damaged`."""
     folder = erasing(root)
     if not (folder / _PLAN).exists():
         return None
-    said = json.loads((folder / _PLAN).read_text())
-    ledger, examples, statistics = (_read(folder / f"{name}.arrow") for name in _SIGNED)
-    return Journal(said["id"], said["offsets"], ledger, examples, statistics, said["said"])
+    try:
+        said = json.loads((folder / _PLAN).read_text())
+        ledger, examples, statistics = (_read(folder / f"{name}.arrow") for name in _SIGNED)
+        return Journal(said["id"], said["offsets"], ledger, examples, statistics, said["said"])
+    except (ValueError, TypeError, KeyError, FileNotFoundError) as error:  # pa.ArrowInvalid is a ValueError
+        raise StateError(
+            "erasure_damaged",
+            f"{folder} is not what was written ({type(error).__name__}: {error}): what is still to go is lost. Bring it back from a "
+            f"backup; without one, delete it, make everything again, hindsight rebuild --lake {root}, and erase the same subjects again.",
+        ) from error
 
 
 def dead(root: Path, find: Any) -> list[str]:

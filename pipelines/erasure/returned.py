@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -22,31 +21,46 @@ CODE = "erased_record_returned"
 
 
 def returned(root: Path) -> list[int]:
-    """Their offsets, ascending, of those that the certificates name. The log must be one that SQLite can read."""
-    offsets = sorted(offset for one in _certificates(root) for offset in _offsets(one))
+    """Their offsets, ascending, of those that the certificates name. The log must be one that SQLite can read.
+
+    Raises StateError `certificate_damaged`.
+    """
+    offsets = sorted(offset for file in _certificates(root) for offset in _certified(file))
     return standing(log_path(root), offsets) if offsets else []
 
 
 def forget_again(lake: Lake) -> None:
-    """Erase what was erased before from the tables that no log says, should an old backup of them have brought it back."""
-    for one in _certificates(lake.root):
+    """Erase what was erased before from the tables that no log says, should an old backup of them have brought it back.
+
+    Raises StateError `certificate_damaged`.
+    """
+    for file in _certificates(lake.root):
         if lake.exists(RELEASED):
-            drop(lake.root, RELEASED, pa.array(_offsets(one), pa.int64()))
-            succeed(lake, int(one["erasure"]))
+            drop(lake.root, RELEASED, pa.array(_certified(file), pa.int64()))
+            succeed(lake, int(file.stem))
         if lake.exists(RETRAININGS):
             silence(lake.root)
 
 
-def _certificates(root: Path) -> list[dict[str, Any]]:
-    return [json.loads(file.read_text()) for file in sorted((root / "_erasures").glob("*.json"))]
+def _certificates(root: Path) -> list[Path]:
+    return sorted((root / "_erasures").glob("*.json"))
 
 
-def _offsets(certificate: dict[str, Any]) -> list[int]:
-    return [offset for first, last in certificate["offsets"] for offset in range(first, last + 1)]
+def _certified(file: Path) -> list[int]:
+    """The offsets that a certificate names."""
+    try:
+        runs = json.loads(file.read_text())["offsets"]
+        return [offset for first, last in runs for offset in range(first, last + 1)]
+    except (ValueError, TypeError, KeyError) as error:
+        raise StateError(
+            "certificate_damaged",
+            f"{file} is not what was written ({type(error).__name__}: {error}): it says which records were erased, so that a backup of "
+            "the log cannot bring them back unnoticed. Bring it back from a backup; without one, move it away.",
+        ) from error
 
 
 def refuse_returned(root: Path) -> None:
-    """Raises StateError `erased_record_returned`: whatever is made from the log would bring erased people back."""
+    """Raises StateError `erased_record_returned`, or `certificate_damaged`: what is made from the log could bring erased people back."""
     if offsets := returned(root):
         where = told([(offset, offset + 1) for offset in offsets])
         raise StateError(

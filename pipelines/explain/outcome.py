@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from shlex import quote
 from typing import NamedTuple
 
 import pyarrow.compute as pc
@@ -258,5 +259,5 @@ def _unknown(sources: Sources, request: str) -> InputError:
     told = f"; feedback that waits for it: {', '.join(waiting[:5])}" if waiting else ", and no feedback names it"
     return InputError(
         "unknown_request",
-        f'the lake has no inference "{request}"{told}. If it was sent, `hindsight explain event --id {request}` says where it went.',
+        f'the lake has no inference "{request}"{told}. If it was sent, `hindsight explain event --id {quote(request)}` says where it went.',
     )

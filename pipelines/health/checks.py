@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import timedelta
 from pathlib import Path
 
 from pipelines import checkpoint, kept
+from pipelines.backfill import under_way
 from pipelines.check import Check
 from pipelines.contract import Table
+from pipelines.dataset import tables as dataset
 from pipelines.definitions import DefinitionBook
 from pipelines.erasure.returned import CODE, returned
 from pipelines.errors import StateError
@@ -17,11 +21,12 @@ from pipelines.guards import landed
 from pipelines.health.marks import Query, mismatches, unread
 from pipelines.health.queries import problems
 from pipelines.health.tablelog import TableLog, replay
-from pipelines.jobs import LATER, RECONCILE, TABLES
-from pipelines.lake import Lake
+from pipelines.jobs import KEPT, LATER, RECONCILE, TABLES
+from pipelines.lake import Lake, data_version
 from pipelines.log.mend import told
 from pipelines.log.sound import Found, inspect, opened
 from pipelines.paths import chains_of, checkpoints, erasing, log_path, swap_of
+from pipelines.silver.frontier import from_the_future
 from pipelines.written import noted
 
 REPAIR = "Run `hindsight repair`: it restores this without processing anything again."
@@ -29,6 +34,11 @@ REBUILD = "Run `hindsight rebuild`: it makes all tables and checkpoints again fr
 BACKUP = """Bring the newest copy back from a backup: no log says what it held. Where there is none, run `hindsight repair`, which \
 goes on from what is there. What fired is stated again by `hindsight run`, retrainings are taken up again by `hindsight launch`, a release \
 is made again by `hindsight dataset release`; what people decided they decide again."""
+KEEP = "Bring its folder back from a backup: no log can give it again, and `hindsight rebuild` keeps it as it is."
+AHEAD = (
+    "A machine's clock was ahead when it appended: until that time comes all counts as received at it, and no frontier moves. Set "
+    "the clock right, if it is not; nothing else needs mending."
+)
 SHOWN = 3
 
 
@@ -44,7 +54,7 @@ def checks(root: Path, *, quick: bool = False) -> list[Check]:
     queries = [Query.of(folder, chain) for folder, chain in chains_of(checkpoints(root).glob("*"))]
     log = log_of(root)
     # a lake that only took records in: the first run makes the other tables
-    due = (*(TABLES if queries or reached else there), *(table for table in LATER if (root / table.folder).exists()))
+    due = (*(TABLES if queries or reached else there), *_later(root))
     logs = {table.name: replay(root / table.folder) for table in due}
     return [
         _log(root, log, reached),
@@ -53,8 +63,15 @@ def checks(root: Path, *, quick: bool = False) -> list[Check]:
         _marks(root, queries, logs),
         *_kept(root, logs),
         *_erasures(root),
+        *_backfill(root),
         Check("Not yet read", True, unread(log.end - reached, queries, logs) or "nothing"),
     ]
+
+
+def _later(root: Path) -> list[Table]:
+    """The tables of commands that are due: manifests are nothing without their rows, nor these without them."""
+    released = any(data_version(root / table.folder) >= 0 for table in dataset.TABLES)
+    return [table for table in LATER if (root / table.folder).exists() or (released and table in dataset.TABLES)]
 
 
 def log_of(root: Path) -> Found:
@@ -71,6 +88,9 @@ def log_of(root: Path) -> Found:
 
 
 def _log(root: Path, found: Found, reached: int) -> Check:
+    if found.well(reached) and from_the_future(found.floor, now := time.time_ns() // 1000):
+        by = timedelta(seconds=(found.floor - now) // 1_000_000)
+        return Check("Log", False, f"its clock is {by} ahead of this machine's", AHEAD, "log_clock_ahead")
     if found.well(reached):
         return Check("Log", True, f"{found.end:,} records in {len(found.whole):,} appends, all whole")
     damaged = found.damaged(reached)
@@ -91,7 +111,8 @@ def _table(table: Table, log: TableLog, *, quick: bool) -> Check:
     bad = log.bad_files(quick=quick)
     if log.broken or bad:
         found = "; ".join([*log.broken[:SHOWN], *bad[:SHOWN]]) + _more(len(log.broken) + len(bad) - SHOWN)
-        return Check(name, False, found, REBUILD, "table_log_damaged" if log.broken else "data_file_damaged")
+        advice = KEEP if table in KEPT else REBUILD
+        return Check(name, False, found, advice, "table_log_damaged" if log.broken else "data_file_damaged")
     if log.spoilt:
         found = ", ".join(file.name for file in log.spoilt[:SHOWN]) + _more(len(log.spoilt) - SHOWN)
         return Check(name, False, f"{found}: not what the commits say", REPAIR, "table_checksum_wrong")
@@ -134,9 +155,13 @@ def _erasures(root: Path) -> Iterator[Check]:
         found = "subjects are erased only in part"
         yield Check("Erasure", False, found, "Run `hindsight erase`: it finishes that.", "erasure_unfinished")
     with suppress(sqlite3.DatabaseError):  # the check of the log tells
-        if back := returned(root):
+        try:
+            back = returned(root)
+        except StateError as error:
+            yield Check("Certificates", False, error.message, "`hindsight rebuild` refuses until then.", error.code)
+        else:
             found = f"erased records stand in the log again, at {told([(offset, offset + 1) for offset in back])}"
-            yield Check("Erased records", False, found, REPAIR, CODE)
+            yield from [Check("Erased records", False, found, REPAIR, CODE)] if back else []
     with suppress(Exception):  # of a table that cannot be read its own check tells
         try:
             done = sum(len(one.subjects) for one in DefinitionBook(Lake(root)).erasures())
@@ -146,6 +171,14 @@ def _erasures(root: Path) -> Iterator[Check]:
         else:
             if done:
                 yield Check("Erasure key", True, f"{done:,} subjects are refused")
+
+
+def _backfill(root: Path) -> Iterator[Check]:
+    """Definitions that were being filled when their plan was damaged. One that is whole goes on by itself."""
+    try:
+        under_way(root)
+    except StateError as error:
+        yield Check("Backfill", False, error.message, REBUILD, error.code)
 
 
 def _more(count: int) -> str:

@@ -45,19 +45,21 @@ class Query:
         return cls(folder, chain, generation, planned, done, offsets, noted(folder))
 
 
-def mismatches(queries: list[Query], logs: Logs, reconciled: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Code and text of each. `reconciled`: the version that reconcile has written, by table."""
+def mismatches(queries: list[Query], logs: Logs, reached: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Code and text of each. `reached`: the version that was noted with the last frontier, by table."""
     known = {query.folder.name for query in queries}
     for name in sorted({query for log in logs.values() for _, query in _authors(log)} - known):
         yield "checkpoint_missing", f"tables hold batches of {name}, whose checkpoint is gone"
     for query in queries:
-        yield from _of_generations(query, logs)
+        if others := list(_of_generations(query, logs)):
+            yield from others  # what it wrote stands under its true generation: without that nothing is known of it
+            continue
         yield from _ahead(query, logs)
         yield from _apart(query, logs)
         yield from _behind(query, logs)
-    for name, version in reconciled.items():
+    for name, version in reached.items():
         if name in logs and logs[name].version < version:
-            yield "table_behind", f"{name} ends with version {logs[name].version}, but reconcile had come to version {version}"
+            yield "table_behind", f"{name} ends with version {logs[name].version}, but had come to version {version}"
 
 
 def generations(query: str, logs: Logs) -> set[str]:

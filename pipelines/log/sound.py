@@ -19,13 +19,14 @@ Range = tuple[int, int]
 class Found:
     """`whole`: the appends that are what was written. `spoilt`: keys and counts of the others. `disorder`: what SQLite finds wrong.
 
-    `clock`: whether the clock row is whole.
+    `clock`: whether the clock row is whole; `floor`: the least receipt of what comes, in microseconds since 1970, as it says.
     """
 
     whole: list[Range] = field(default_factory=list)
     spoilt: list[tuple[int, int]] = field(default_factory=list)
     disorder: str = ""
     clock: bool = False
+    floor: int = 0
 
     @property
     def end(self) -> int:
@@ -69,6 +70,7 @@ def inspect(db: sqlite3.Connection) -> Found:
         found.spoilt = visit(db, lambda append: found.whole.append((append.start, append.end)))
         ((floor, live, stored),) = db.execute("SELECT floor, live, checksum FROM clock").fetchall()
         found.clock = stored == checksum(floor, live)
+        found.floor = floor if found.clock else 0
     except sqlite3.DatabaseError as error:
         found.disorder = found.disorder or str(error)
     except ValueError:  # no row, or several

@@ -158,8 +158,15 @@ def _failed(loop: Loop, row: Row, reason: str) -> Row:
 
 
 def _release(loop: Loop, row: Row) -> Row:
-    """Cut the rows to learn from, as of the time of the trigger: whoever does it again gets the same ones."""
+    """Cut the rows to learn from, as of the time of the trigger: whoever does it again gets the same ones.
+
+    Raises InputError `no_training_rows`, where an embargo has left none of them to learn from.
+    """
     manifest = loop.cut(row["model"], row["label"], row["known_at"])
+    if not manifest.splits["train"]:
+        found = ", ".join(f"{count:,} {name}" for name, count in manifest.splits.items())
+        advice = f"expected some to train on: a longer window or a shorter embargo in [dataset.{row['label']}]"
+        raise InputError("no_training_rows", f"the release {manifest.name} has {found} rows; {advice}.")
     return append(loop.lake, "released", row, release=manifest.name, digest=manifest.digest)
 
 

@@ -26,7 +26,10 @@ _POLL = 0.01
 
 
 def begin(folder: Path, run_id: str, retrain: Retrain, given: Mapping[str, str], uri: str) -> None:
-    """Start a run's training, unless it is at work already: it outlives a launcher that was killed, and is taken over then."""
+    """Start a run's training, unless it is at work already: it outlives a launcher that was killed, and is taken over then.
+
+    Raises OSError where nothing can be written in the folder, as on a full disk: nothing is at work then.
+    """
     if at_work(folder, run_id) is not None:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,10 +40,10 @@ def begin(folder: Path, run_id: str, retrain: Retrain, given: Mapping[str, str],
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     pid = _pid(folder, run_id)
     pid.unlink(missing_ok=True)
-    os.posix_spawnp(
+    spawned = os.posix_spawnp(
         "sh",
         # the process writes down its own id before anything else, so that none is at work unknown
-        ["sh", "-c", 'echo $$ > "$0"; exec "$@"', str(pid), *command],
+        ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(pid), *command],
         {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": uri},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -49,7 +52,12 @@ def begin(folder: Path, run_id: str, retrain: Retrain, given: Mapping[str, str],
         ],
         setpgroup=0,
     )
+    ended = False
     while not (pid.exists() and pid.read_text()):
+        if ended:
+            pid.write_text(f"{spawned}\n")  # raises what hindered it, such as a full disk
+            return
+        ended = os.waitpid(spawned, os.WNOHANG)[0] != 0
         time.sleep(_POLL)
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipelines.errors import InputError, MachineError
+from pipelines.errors import InputError, MachineError, first_line
 from pipelines.extras import extra
 
 TRIGGER, ATTEMPT = "hindsight.trigger_id", "hindsight.attempt"
@@ -36,7 +36,10 @@ class Tracking:
             self.folder.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # answers go there, such as JSON
         mlflow = extra("mlflow")
-        self.client: Any = mlflow.MlflowClient(self.uri)
+        try:
+            self.client: Any = mlflow.MlflowClient(self.uri)
+        except Exception as error:  # it opens a database at once, and passes on what that says
+            raise self._unreachable(error) from error
         self._errors = (mlflow.exceptions.MlflowException, OSError)
         self._experiments: dict[str, str] = {}
 
@@ -59,7 +62,7 @@ class Tracking:
             except self._errors as error:
                 told = error
                 time.sleep(PAUSE * 2**attempted)
-        raise self._unreachable(told)
+        raise self._unreachable(told) from told
 
     def runs(self, experiment: str, trigger_id: str, attempt: int) -> list[Any]:
         """Every run of an attempt that was not deleted: the one that a target may have, since it has its release, then the oldest first."""
@@ -191,13 +194,15 @@ class Tracking:
                     break
                 if attempted < TRIES - 1:
                     time.sleep(PAUSE * 2**attempted)
-        raise self._unreachable(told)
+        raise self._unreachable(told) from told
 
     def _unreachable(self, told: Exception | None) -> MachineError:
+        file = self.uri.startswith("sqlite")
+        ask = "Is the file whole? If not, bring it back from a backup." if file else "Is it up, and does $MLFLOW_TRACKING_URI name it?"
+        found = first_line(told)[:300] if told else "no answer"
         return MachineError(
             "tracking_unreachable",
-            f"{self.uri}: MLflow did not do what was asked ({str(told)[:300]}). Is it up, and does "
-            "$MLFLOW_TRACKING_URI name it? The next `hindsight launch` goes on from here.",
+            f"{self.uri}: MLflow did not do what was asked ({found}). {ask} The next `hindsight launch` goes on from here.",
         )
 
 

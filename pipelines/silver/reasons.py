@@ -23,7 +23,6 @@ _INFERENCE = {
     "unknown_model": "No model of this name is declared at a lower log offset.",
     "undeclared_segment": "A segment field that the model does not declare.",
     "undeclared_measure": "A measure that the model does not declare.",
-    "duplicate_item": "One slate holds an item twice.",
 }
 _FEEDBACK = {
     "target_ambiguous": "Feedback names not exactly one of request_id, session, subject.",
@@ -41,6 +40,7 @@ _TIMED = {
     "from_the_future": "The event's own time is more than 5 minutes after the log received it.",
     "absurd_time": "The event's own time is before the year 2000.",
 }
+_SLATE = {"duplicate_item": "One slate holds an item twice."}
 _EXPECTED = {
     "expectation_failed": "An inference with status ok that breaks a row rule which the log declares for its model at a lower offset.",
 }
@@ -60,11 +60,11 @@ REDRIVEN = (
 )
 """What a model file or a newer version may have mended since. All others say something about the record alone."""
 
-REASONS: dict[str, str] = {**_BYTES, **_ERASED, **_INFERENCE, **_FEEDBACK, **_TIMED, **_EXPECTED, **_CONTROL, **_IDENTITY}
+REASONS: dict[str, str] = {**_BYTES, **_ERASED, **_INFERENCE, **_FEEDBACK, **_TIMED, **_SLATE, **_EXPECTED, **_CONTROL, **_IDENTITY}
 """Every code and its meaning."""
 
 BY_KIND: dict[str, dict[str, str]] = {
-    "inference": {**_BYTES, **_ERASED, **_INFERENCE, **_TIMED, **_EXPECTED, **_IDENTITY},
+    "inference": {**_BYTES, **_ERASED, **_INFERENCE, **_TIMED, **_SLATE, **_EXPECTED, **_IDENTITY},
     "feedback": {**_BYTES, **_ERASED, **_FEEDBACK, **_TIMED, **_IDENTITY},
     "control": {**_BYTES, **_CONTROL},
 }

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from pipelines.errors import StateError
+from pipelines.errors import StateError, first_line
 
 
 class Stored:
@@ -25,7 +25,9 @@ class Stored:
                 table = DeltaTable(str(path))
             except Exception as error:
                 raise StateError(
-                    "table_unreadable", f"{path}: the table cannot be read ({error}); nothing can be said of this lake."
+                    "table_unreadable",
+                    f"{path}: the table cannot be read ({first_line(error)}); nothing can be said of this lake. "
+                    "`hindsight doctor` says what is damaged, and what mends it.",
                 ) from error
             parts = table.metadata().partition_columns
             named = ["path", *(f"partition.{part}" for part in parts)]
