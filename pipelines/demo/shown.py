@@ -79,7 +79,7 @@ def retrainings(document: Document) -> Table:
     told = "AUC: the windows beside the takeover, [95 % interval], and in () that of the January model on the same flights"
     table = Table(
         title="Retrainings", title_justify="left", header_style="bold", box=SIMPLE,
-        caption=escape(f"{told} · loss: against the version before; its anytime-valid interval weighs early flights more"),
+        caption=escape(f"{told} · loss: against the version before; with its anytime-valid interval"),
     )  # fmt: skip
     for name in ("fired", "why", "release", "rows", "version", "took over", "AUC before", "AUC after", "loss", "verdict"):
         table.add_column(name, justify="right" if name == "rows" else "left", overflow="fold")
