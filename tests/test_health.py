@@ -332,7 +332,7 @@ def test_a_table_that_ends_before_what_was_noted_with_a_frontier_is_an_old_backu
 def decided(request: pytest.FixtureRequest, root: Path) -> tuple[Lake, Table]:
     """A lake whose table of decisions has been brought back from a backup, without the last of what was written."""
     lake, table = Lake(root), request.param
-    lake.create(table)
+    lake.create(*KEPT)
     row = table.frame([table.row()])
     kept.append(lake, table, row, Mark("first", 0), {})
     shutil.copytree(lake.path(table), root.parent / "backup")
