@@ -6,7 +6,8 @@ import shlex
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -84,19 +85,31 @@ def show(settings: Settings, *, days: int, speed: float | None, console: Console
     prepare(folder)
     started = time.monotonic()
     console.print(f"Fitting a model on the flights of 1 to 14 January 2013, then replaying {days} days that followed.")
-    with ExitStack() as stack:
-        with console.status("starting Spark (the first time it fetches Delta Lake from Maven Central) …"):
-            spark = stack.enter_context(session.opened(settings, app="hindsight-demo"))
+    with spark_for(settings, console) as spark:
         feed = _run(settings, spark, days, speed, console)
         _tell_found(console, feed.sent, status(folder))
         _tell_metrics(console, spark, folder, days)
     report = prove(console, folder)
     for line in after(folder, days):
         console.print(line, highlight=False, soft_wrap=True)
-    console.print(f"\n{time.monotonic() - started:.0f} seconds in all. Computed again from the log, by other means:")
+    tell_proof(console, report, time.monotonic() - started)
+    return report
+
+
+@contextmanager
+def spark_for(settings: Settings, console: Console) -> Iterator[SparkSession]:
+    """A session for a demo; who waits for it is told why."""
+    with ExitStack() as stack:
+        with console.status("starting Spark (the first time it fetches Delta Lake from Maven Central) …"):
+            spark = stack.enter_context(session.opened(settings, app="hindsight-demo"))
+        yield spark
+
+
+def tell_proof(console: Console, report: Report, seconds: float) -> None:
+    """How long all of it took, and what the proof came to."""
+    console.print(f"\n{seconds:.0f} seconds in all. Computed again from the log, by other means:")
     style = "bold green" if report.ok else "bold red"
     console.print(view.proof(report), style=style, highlight=False, soft_wrap=True)
-    return report
 
 
 def _run(settings: Settings, spark: SparkSession, days: int, speed: float | None, console: Console) -> Feed:

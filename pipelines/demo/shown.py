@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines import session, view
 from pipelines.demo.events import check
 from pipelines.demo.loop import Week, turned
 from pipelines.demo.picture import draw
-from pipelines.demo.show import MODEL, called, patient, prepare, prove
+from pipelines.demo.show import MODEL, called, patient, prepare, prove, spark_for, tell_proof
 from pipelines.demo.story import OFF, ON, Document, curves, story
 from pipelines.extras import extra
 from pipelines.settings import Settings
@@ -34,9 +32,7 @@ def show(settings: Settings, *, days: int, console: Console) -> Document:
     prepare(folder)
     started = time.monotonic()
     console.print(f"A model of 1 to 14 January 2013, then {days} days that followed, a week at a time, with the loop on.")
-    with ExitStack() as stack:
-        with console.status("starting Spark (the first time it fetches Delta Lake from Maven Central) …"):
-            spark = stack.enter_context(session.opened(settings, app="hindsight-demo"))
+    with spark_for(settings, console) as spark:
         with console.status("the first week …") as status:
             weeks = []
             for week in turned(settings, spark, days=days, told=status.update):
@@ -50,8 +46,7 @@ def show(settings: Settings, *, days: int, console: Console) -> Document:
     report = prove(console, folder)
     document["verify"] = report.to_dict()
     _tell(console, document, folder)
-    console.print(f"\n{time.monotonic() - started:.0f} seconds in all. Computed again from the log, by other means:")
-    console.print(view.proof(report), style="bold green" if report.ok else "bold red", highlight=False, soft_wrap=True)
+    tell_proof(console, report, time.monotonic() - started)
     return document
 
 

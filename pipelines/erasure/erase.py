@@ -20,18 +20,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipelines import checkpoint, kept, leases, whole
+from pipelines import checkpoint, leases, whole
 from pipelines.app import Application
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
-from pipelines.dataset.erased import succeed
-from pipelines.dataset.tables import RELEASED
 from pipelines.definitions import DefinitionBook
 from pipelines.erasure import journal, purge, state
 from pipelines.erasure.journal import Journal
 from pipelines.erasure.key import make_key
 from pipelines.erasure.plan import BY_OFFSET, Plan, plan
-from pipelines.erasure.rewrite import drop, net, silence
+from pipelines.erasure.rewrite import drop, forget, net
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.guards import landed
 from pipelines.jobs import BESIDE, LATER, LEASES, TABLES
@@ -39,7 +37,6 @@ from pipelines.lake import Lake, Mark, data_version
 from pipelines.log.erase import erase as erase_from_log
 from pipelines.moments import rfc3339
 from pipelines.paths import log_path
-from pipelines.retrain.tables import RETRAININGS
 from pipelines.silver.erased import control, fingerprint, hashed
 from pipelines.silver.parse import parse
 from pipelines.silver.refine import refine
@@ -161,13 +158,7 @@ def rewrite(root: Path, found: Journal) -> None:
     net(root, found.statistics)
     for table in (OUTCOME_LEDGER, *reversed(BY_OFFSET)):
         drop(root, table, offsets)
-    if lake.exists(RELEASED):
-        drop(root, RELEASED, offsets)
-        kept.note(lake, RELEASED)
-        succeed(lake, int(found.id))
-    if lake.exists(RETRAININGS):
-        silence(root)
-        kept.note(lake, RETRAININGS)
+    forget(lake, int(found.id), offsets)
     buried = lake.read(EVENTS, None, ds.field("offset").isin(offsets))
     nothing = INFERENCES.arrow.empty_table(), FEEDBACK.arrow.empty_table()
     controls = refine(parse(buried, definitions=()), *nothing)[CONTROLS.noun]

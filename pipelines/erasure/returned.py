@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.dataset.erased import succeed
-from pipelines.dataset.tables import RELEASED
-from pipelines.erasure.rewrite import drop, silence
+from pipelines.erasure.rewrite import forget
 from pipelines.errors import StateError
 from pipelines.lake import Lake
 from pipelines.log.erase import standing
 from pipelines.log.mend import told
 from pipelines.paths import log_path
-from pipelines.retrain.tables import RETRAININGS
 
 CODE = "erased_record_returned"
 
@@ -35,11 +32,7 @@ def forget_again(lake: Lake) -> None:
     Raises StateError `certificate_damaged`.
     """
     for file in _certificates(lake.root):
-        if lake.exists(RELEASED):
-            drop(lake.root, RELEASED, pa.array(_certified(file), pa.int64()))
-            succeed(lake, int(file.stem))
-        if lake.exists(RETRAININGS):
-            silence(lake.root)
+        forget(lake, int(file.stem), pa.array(_certified(file), pa.int64()))
 
 
 def _certificates(root: Path) -> list[Path]:

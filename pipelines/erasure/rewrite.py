@@ -16,14 +16,16 @@ import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
-from pipelines import files
+from pipelines import files, kept
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
+from pipelines.dataset.erased import succeed
+from pipelines.dataset.tables import RELEASED
 from pipelines.erasure.plan import about
 from pipelines.errors import StateError
 from pipelines.gold.tables import STATISTICS
 from pipelines.health.tablelog import TableLog, replay
-from pipelines.lake import commit
+from pipelines.lake import Lake, commit
 from pipelines.retrain.tables import RETRAININGS
 from pipelines.silver.erased import TOMBSTONE
 
@@ -84,6 +86,17 @@ def silence(root: Path) -> None:
                 yield [name], new
 
     _rewrite(root, RETRAININGS, changed)
+
+
+def forget(lake: Lake, erasure: int, offsets: pa.Array) -> None:
+    """Erase from the tables that no log says: rows from releases, which get successors, and why retrainings failed."""
+    if lake.exists(RELEASED):
+        drop(lake.root, RELEASED, offsets)
+        kept.note(lake, RELEASED)
+        succeed(lake, erasure)
+    if lake.exists(RETRAININGS):
+        silence(lake.root)
+        kept.note(lake, RETRAININGS)
 
 
 def _rewrite(root: Path, table: Table, changed: Callable[[TableLog], Iterator[Changed]]) -> None:
