@@ -15,8 +15,6 @@ from pipelines.gold.tables import STATISTICS
 from pipelines.lake import Lake
 from pipelines.silver.tables import LABELLED
 from pipelines.watch import conditions
-from pipelines.watch.alerts import metric_of
-from pipelines.watch.rules import AlertRule
 from pipelines.watch.windows import COLUMNS, MINUTE, micros, moment
 
 
@@ -24,18 +22,6 @@ def frontier(lake: Lake) -> datetime | None:
     """The whole minute up to which everything is processed."""
     at: datetime | None = settle.last(lake)["frontier"]
     return None if at is None else moment(micros(at) - micros(at) % MINUTE)
-
-
-def needs(rule: AlertRule, asked: Target) -> set[str]:
-    """The statistics that a metric is taken from, and its support."""
-    found = metric_of(rule.metric, asked)
-    needs = found[0].needs if found else ()
-    measure = found[1] if found else ""
-    plain = {need.format(each=measure) for need in needs}
-    bases = ("exposed.", "answered.", "silent.")
-    return {"n", "items", "errors"} | {
-        next((one.removeprefix(b) for b in bases if one.startswith(b)), one) for one in plain
-    }
 
 
 def statistics(lake: Lake, asked: Target, names: set[str], at: datetime) -> pa.Table:

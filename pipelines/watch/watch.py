@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pipelines.contract import Table
 from pipelines.definitions import DefinitionBook
 from pipelines.extras import extra
+from pipelines.gold.metrics.catalogue import needs
 from pipelines.gold.metrics.plan import ORIGIN
 from pipelines.gold.tables import STATISTICS
 from pipelines.lake import Lake
@@ -115,7 +116,7 @@ def compute(lake: Lake, watched: Watched, at: datetime) -> Found:
             asked = sought_by_alert(rule, definition, services)
             found.append(
                 alerts(
-                    sources.statistics(lake, asked, sources.needs(rule, asked), at), rule=rule, asked=asked, frontier=at
+                    sources.statistics(lake, asked, needs(asked, {rule.metric}), at), rule=rule, asked=asked, frontier=at
                 )
             )
     distances, service = DRIFT.computed.empty_table(), known.get(watched.definition("").hash)
@@ -132,7 +133,7 @@ def shown(lake: Lake, watched: Watched, rule: AlertRule, at: datetime) -> dict[G
     services = [one for one in DefinitionBook(lake).definitions() if one.model == watched.model and one.policy is None]
     asked = sought_by_alert(rule, seen.definition(rule.label), services)
     return readings(
-        sources.statistics(lake, asked, sources.needs(rule, asked), at), rule=rule, asked=asked, frontier=at
+        sources.statistics(lake, asked, needs(asked, {rule.metric}), at), rule=rule, asked=asked, frontier=at
     )
 
 
