@@ -85,10 +85,12 @@ def sums_of(target: Target, increments: Iterable[Mapping[str, Any]], *, width: t
     judged = {"answered", "silent"} if mature and policy and policy.absent != "missing" else {"answered"}
     amounts: dict[str, dict[str, Fraction]] = {}
     for row in increments:
+        amount = Fraction(row["amount"])
         names = [f"{row['basis']}.{row['statistic']}"] + [row["statistic"]] * (row["basis"] in judged)
         for name in names:
             bucket = amounts.setdefault(name, {})
-            bucket[row["bucket"]] = bucket.get(row["bucket"], Fraction(0)) + Fraction(row["amount"])
+            known = bucket.get(row["bucket"])
+            bucket[row["bucket"]] = amount if known is None else known + amount
     kept = {name: {key: amount for key, amount in bucket.items() if amount} for name, bucket in amounts.items()}
     return Sums(kept, width.total_seconds(), definition.score_buckets, policy.unit if policy else "request")
 
