@@ -20,6 +20,8 @@ from pipelines.page.sums import Kept, summed
 BESIDE = ("coverage", "maturity")
 """What every metric of a label is shown with."""
 _CELL = ("basis", "statistic", "bucket")
+Key = tuple[str | None, tuple[str, ...], int]
+"""Version, values of the segment fields, start of the window in microseconds."""
 _MICROS = timedelta(microseconds=1)
 
 
@@ -39,7 +41,7 @@ def windows(kept: Kept, question: Question, names: Sequence[str]) -> list[Window
     """The windows of a question's one target, which start and end somewhere and do not slide, in order of group and time."""
     (target,) = question.targets
     only = {*names, *BESIDE}
-    found: dict[tuple[str | None, tuple[str, ...], int], list[Row]] = {}
+    found: dict[Key, list[Row]] = {}
     for source in target.sources:
         for key, increments in _increments(kept, question, source, target, needs(target, only)).items():
             found.setdefault(key, []).extend(increments)
@@ -56,9 +58,7 @@ def latest(kept: Kept, question: Question, count: int, until: datetime | None) -
     return replace(question, windows=replace(question.windows, start=end - count * width, end=end))
 
 
-def _increments(
-    kept: Kept, question: Question, source: Source, target: Target, wanted: set[str]
-) -> dict[tuple[str | None, tuple[str, ...], int], list[Row]]:
+def _increments(kept: Kept, question: Question, source: Source, target: Target, wanted: set[str]) -> dict[Key, list[Row]]:
     """The sums of one source, by group and window."""
     span = question.windows
     assert span.start is not None
@@ -76,13 +76,30 @@ def _increments(
     asked = pc.is_in(rows["statistic"], pa.array(sorted(wanted)))
     rows = rows.append_column("start", pa.array(start)).filter(pc.and_(asked, pa.array(np.asarray(inside))))
     groups = ("version", "segment", "start") if question.version else ("segment", "start")
-    found: dict[tuple[str | None, tuple[str, ...], int], list[Row]] = {}
-    fields = () if source.cut == "all" else tuple(source.cut.split("*"))
-    for row in summed(rows, (*groups, *_CELL)).to_pylist():
-        values = dict(zip(fields, json.loads(row["segment"]), strict=True))
-        key = (row.get("version"), tuple(values[name] for name in question.fields), row["start"])
-        found.setdefault(key, []).append(row)
+    sums = summed(rows, (*groups, *_CELL))
+    segments = {text: _asked(text, source, question.fields) for text in pc.unique(sums["segment"]).to_pylist()}
+    versions = _values(sums["version"]) if question.version else [None] * len(sums)
+    places = zip(versions, _values(sums["segment"]), sums["start"].to_numpy().tolist(), strict=True)
+    increments = zip(*(_values(sums[name]) for name in (*_CELL, "amount")), strict=True)
+    found: dict[Key, list[Row]] = {}
+    for (version, segment, at_start), increment in zip(places, increments, strict=True):
+        row = dict(zip((*_CELL, "amount"), increment, strict=True))
+        found.setdefault((version, segments[segment], at_start), []).append(row)
     return found
+
+
+def _asked(segment: str, source: Source, fields: Sequence[str]) -> tuple[str, ...]:
+    """The values of a segment by the fields that are asked for, in their order."""
+    names = () if source.cut == "all" else source.cut.split("*")
+    values = dict(zip(names, json.loads(segment), strict=True))
+    return tuple(values[name] for name in fields)
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """Values of which there are few different ones: each is made once."""
+    encoded = column.combine_chunks().dictionary_encode()
+    known = encoded.dictionary.to_pylist()
+    return [known[at] for at in encoded.indices.to_numpy().tolist()]
 
 
 def _evaluated(question: Question, target: Target, key: Any, increments: list[Row], only: set[str]) -> Window:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -25,6 +26,8 @@ KEYS = ("version", "segment", "cell_at", "basis", "statistic", "bucket")
 """What sums are kept by."""
 MOST = 4_000
 """Dates of sources that are kept; what was asked for longest ago goes first."""
+AT_ONCE = 4
+"""Dates that are read at once: their files are small, and most of the time goes to opening them."""
 _SUMMED = pa.schema([STATISTICS.arrow.field(name) for name in (*KEYS, "amount")])
 _READ = pa.schema([*_SUMMED, STATISTICS.arrow.field("known_at")])
 
@@ -36,6 +39,10 @@ class Place:
     source: Source
     exposures: bool
     day: date
+
+
+Key = tuple[Place, datetime | None]
+"""A place as of the latest time that was asked for (None), or as of an earlier one."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Kept:
 
     lake: Lake
     files_read: int = 0
-    _parts: OrderedDict[tuple[Place, datetime | None], Part] = field(default_factory=OrderedDict)
+    _parts: OrderedDict[Key, Part] = field(default_factory=OrderedDict)
     _table: DeltaTable | None = None
     _files: pa.Table | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -78,23 +85,34 @@ class Kept:
             for one, path in zip(there["partition.cell_date"].to_pylist(), there["path"].to_pylist(), strict=True):
                 of_day.setdefault(one, set()).add(path)
             places = [(Place(source, exposures, one), frozenset(of_day[one])) for one in sorted(of_day)]
-            return pa.concat_tables([_SUMMED.empty_table(), *(self._part(*one, before).sums for one in places)])
+            held = [self._held(*one, before) for one in places]
+            new = [paths - part.files for (_, paths), (_, part) in zip(places, held, strict=True)]
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                rows = list(pool.map(self._read, [place for place, _ in places], new))
+            found = [
+                _brought(part, brought, paths, before) for (_, part), brought, (_, paths) in zip(held, rows, places, strict=True)
+            ]
+            self._keep({key: part for (key, _), part in zip(held, found, strict=True)}, sum(map(len, new)))
+        return pa.concat_tables([_SUMMED.empty_table(), *(part.sums for part in found)])
 
-    def _part(self, place: Place, paths: frozenset[str], before: datetime) -> Part:
-        """A date as of the latest time that was asked for, which goes on from what is kept; an earlier time has a part of its own."""
+    def _held(self, place: Place, paths: frozenset[str], before: datetime) -> tuple[Key, Part]:
+        """What a date goes on from: what is kept as of the latest time that was asked for; an earlier time has a part of its own."""
         latest = self._parts.get((place, None), NOTHING)
         key = (place, before if latest.files and before < latest.before else None)
         held = self._parts.get(key, NOTHING)
         if not held.files <= paths:  # compacted, or erased
             held = NOTHING
-        found = _brought(held, self._read(place, paths - held.files), paths, before)
-        self._parts[key] = found
-        self._parts.move_to_end(key)
+        return key, held
+
+    def _keep(self, found: Mapping[Key, Part], read: int) -> None:
+        self.files_read += read
+        for key, part in found.items():
+            self._parts[key] = part
+            self._parts.move_to_end(key)
         while len(self._parts) > MOST:
             self._parts.popitem(last=False)
-        return found
 
-    def _read(self, place: Place, paths: Iterable[str]) -> pa.Table:
+    def _read(self, place: Place, paths: frozenset[str]) -> pa.Table:
         """The rows of a place in some data files. Raises OSError where one is damaged."""
         if not paths:
             return _READ.empty_table()
@@ -107,7 +125,6 @@ class Kept:
             where &= pc.field("statistic").isin(pa.array(sorted(EXPOSURES)))
         root = self.lake.path(STATISTICS)
         full = [str(root / unquote(path)) for path in sorted(paths)]
-        self.files_read += len(full)
         return files.read_files(full, STATISTICS, where, _READ.names)
 
     def _of(self, source: Source) -> pa.Table:

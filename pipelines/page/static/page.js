@@ -140,7 +140,7 @@ function showMetrics() {
   put($("headline"), ...(best ? [el("b", {}, `${named(metric)} ${number(best.values[metric], 3)}`), " ", interval(best.values[`${metric}_low`], best.values[`${metric}_high`]) && `(95 %: ${interval(best.values[`${metric}_low`], best.values[`${metric}_high`])}) `,
     el("span", { class: "muted" }, `${best.final ? "the last final window" : "provisional"}, from ${at(best.start)}${groupName(best) ? `, ${groupName(best)}` : ""}${isLabel ? `; coverage ${share(best.values.coverage)}` : ""}; as known at ${at(last.as_of)}`)] : [note("No window has numbers in this range.")]));
   $("chart").setAttribute("aria-label", `${named(metric)} with its 95 % interval, and ${isLabel ? "coverage" : "requests"}, over ${windows.length} windows from ${at(last.start)} to ${at(last.end)}; ${windows.filter((one) => !one.final).length} are provisional. The table beside it holds the same numbers.`);
-  put($("windows"), ...table(`${windows.length} windows, the newest first; press a value to see where it comes from`, [
+  put($("windows"), ...table(`${windows.length} window${windows.length === 1 ? "" : "s"}, the newest first; press a value to see where it comes from`, [
     ["from", "at", (one) => at(one.start)],
     ...(windows.some(groupName) ? [["group", "", groupName]] : []),
     [named(metric), "n", (one) => el("button", { class: "link", type: "button", "data-key": one.key, "aria-label": `${named(metric)} ${number(one.values[metric])}, from ${at(one.start)}: explain`, onclick: () => pick(one.key) }, number(one.values[metric]))],
