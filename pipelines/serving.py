@@ -53,7 +53,7 @@ def serve(asked: Namespace) -> int:
         address, port = listening.getsockname()[:2]
         server = uvicorn.Server(uvicorn.Config(None, log_level="warning", timeout_graceful_shutdown=3, lifespan="off", server_header=False))
         hosts = frozenset({*NAMES, asked.host.lower()}) if ipaddress.ip_address(address).is_loopback else None
-        server.config.app = site(root, hosts=hosts, ended=lambda: server.should_exit)
+        server.config.app = site(root, hosts=hosts, model=asked.model, ended=lambda: server.should_exit)
         at = f"[{address}]" if ":" in address else address
         url = f"http://{at}:{port}/{'?' + urlencode({'model': asked.model}) if asked.model else ''}"
         print(json.dumps({"url": url}) if asked.json else url, flush=True)

@@ -24,6 +24,7 @@ from pipelines.lake import Lake
 from pipelines.metrics import metrics
 from pipelines.page import asked as page
 from pipelines.page.asked import Parameters
+from pipelines.page.numbers import Answers
 from pipelines.page.sums import Kept
 from pipelines.silver.tables import DUPLICATES, FEEDBACK, INFERENCES, LABELLED, ORPHANS, QUARANTINE
 from pipelines.verify import verify
@@ -114,7 +115,8 @@ def test_the_page_shows_the_numbers_of_the_metrics(spark: SparkSession, lake: Pa
         frame = metrics(spark, lake=lake, model="shop", label=label, every="1 day", by=by, as_of=as_of, mature=mature)
         parameters = {"model": "shop", "label": label, "metric": name, "every": "1 day", "mature": "1" if mature else "", "last": "50"}
         parameters |= {"as_of": as_of.isoformat()} if as_of else {}
-        found = page.metrics(lake, Kept(Lake(lake)), Parameters([*parameters.items(), *(("by", field) for field in by)]))["windows"]
+        question = Parameters([*parameters.items(), *(("by", field) for field in by)])
+        found = page.metrics(lake, Answers(Kept(Lake(lake))), question)["windows"]
         columns = (name, f"{name}_low", "n", "exposed", *(("coverage", "coverage_high", "maturity") if label else ()))
         expected = {_key(row, by): [row["final"], *(row[one] for one in columns if one in row)] for row in told(frame)}
         shown = {_key(one | {"version": one["version"]} | one["segment"], by): one for one in found}

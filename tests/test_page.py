@@ -16,10 +16,13 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.contract import Table
+from pipelines.explain import Sources
 from pipelines.gold.metrics.plan import Source
 from pipelines.gold.tables import STATISTICS
 from pipelines.lake import Lake
 from pipelines.maintain import maintain
+from pipelines.metrics import question, windows_of
+from pipelines.page.numbers import Answers
 from pipelines.page.sums import KEYS, Kept, summed
 from pipelines.paths import log_path
 from pipelines.settings import load
@@ -140,6 +143,17 @@ def test_a_commit_costs_its_new_files_only_and_a_later_time_none(copy: Lake, tmp
     serve_day(copy, watched, 5)
     ask(FRONTIER + 2 * DAY)
     assert kept.files_read - before == len({*copy.open(STATISTICS).file_uris()} - there) > 0
+
+
+def test_an_answer_is_kept_until_there_is_more(copy: Lake, tmp_path: Path) -> None:
+    answers, known = Answers(Kept(copy)), Sources(copy.root)
+    day = windows_of("1 day", None, MONDAY, FRONTIER)
+    asks = question(known.definitions, known.frontier(), day, model="m", label="late")
+    before = answers.windows(asks, "accuracy")
+    assert answers.windows(asks, "accuracy") is before
+    assert answers.windows(replace(asks, mature=True), "accuracy") is not before
+    serve_day(copy, filled(tmp_path / "other" / "lake", days=0)[1], 5)
+    assert [one.values["n"] for one in answers.windows(asks, "accuracy")] == [32] * 5 + [64]
 
 
 @pytest.mark.parametrize("first", [MONDAY + 2 * DAY + HOUR, FRONTIER])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,11 +16,11 @@ from pipelines.explain import Sources, metric, outcome
 from pipelines.explain.sources import plain
 from pipelines.gold.metrics.catalogue import columns
 from pipelines.metrics import question, windows_of
-from pipelines.page.numbers import latest, windows
+from pipelines.page.numbers import Answers, latest
 from pipelines.page.sections import models
-from pipelines.page.sums import Kept
 
-MOST_WINDOWS = 2_000
+SHOWN, MOST_WINDOWS = 30, 2_000
+"""Windows that are shown where no number is said, and at most."""
 _COMMON = {"model", "label", "metric", "as_of", "mature"}
 
 
@@ -66,7 +67,7 @@ def lake(root: Path) -> dict[str, Any]:
     return {"lake": root.name, "frontier": plain(sources.frontier()), "models": models(sources.definitions)}
 
 
-def metrics(root: Path, kept: Kept, asked: Parameters) -> dict[str, Any]:
+def metrics(root: Path, answers: Answers, asked: Parameters) -> dict[str, Any]:
     """A metric with its interval and coverage, window by window and group by group; the newest windows, or those until a time."""
     asked.of(*_COMMON, "every", "by", "last", "until")
     name, sources = asked.text("metric"), Sources(root)
@@ -83,15 +84,23 @@ def metrics(root: Path, kept: Kept, asked: Parameters) -> dict[str, Any]:
     known = [one for one, kind in columns(whole.targets).items() if kind == DOUBLE and not one.endswith(("_low", "_high"))]
     if name not in known:
         raise InputError("unknown_metric", f'there is no metric "{name}" here{nearest(name, known)}; there is {", ".join(known)}')
-    shown = latest(kept, whole, asked.number("last", 30, MOST_WINDOWS), asked.time("until"))
-    found = windows(kept, shown, [name])
+    shown = latest(answers.kept, whole, asked.number("last", SHOWN, MOST_WINDOWS), asked.time("until"))
     return {
         "as_of": plain(shown.as_of),
         "start": plain(shown.windows.start),
         "end": plain(shown.windows.end),
         "every": shown.windows.width / timedelta(seconds=1),
-        "windows": [plain(asdict(one)) for one in found],
+        "windows": [plain(asdict(one)) for one in answers.windows(shown, name)],
     }
+
+
+def first(root: Path, answers: Answers, model: str | None) -> None:
+    """Ask what the page asks first, so that it is there when the page comes; what is wrong the page will say itself."""
+    with suppress(Exception):
+        of = next(one for one in lake(root)["models"] if model in (None, one["model"]))
+        label = of["labels"][0]
+        said = {"model": of["model"], "label": label["label"], "metric": label["metric"], "every": label["grains"][0]}
+        metrics(root, answers, Parameters([*said.items()]))
 
 
 def explained(root: Path, asked: Parameters) -> Any:

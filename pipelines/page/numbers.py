@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +21,8 @@ from pipelines.page.sums import Kept, summed
 
 BESIDE = ("coverage", "maturity")
 """What every metric of a label is shown with."""
+REMEMBERED = 64
+"""Answers that are kept."""
 _CELL = ("basis", "statistic", "bucket")
 Key = tuple[str | None, tuple[str, ...], int]
 """Version, values of the segment fields, start of the window in microseconds."""
@@ -35,6 +39,24 @@ class Window:
     end: datetime
     values: Row
     final: bool
+
+
+@dataclass
+class Answers:
+    """The last answers: several readers of a page ask the same, and ask again when they come back."""
+
+    kept: Kept
+    _said: OrderedDict[Any, list[Window]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def windows(self, question: Question, name: str) -> list[Window]:
+        """As `windows`, computed once as long as gold.statistics stays as it is."""
+        with self._lock:  # who asks the same meanwhile gets the same answer
+            key = (question, name, self.kept.version())
+            found = self._said[key] = self._said.pop(key, None) or windows(self.kept, question, [name])
+            if len(self._said) > REMEMBERED:
+                self._said.popitem(last=False)
+            return found
 
 
 def windows(kept: Kept, question: Question, names: Sequence[str]) -> list[Window]:

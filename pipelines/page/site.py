@@ -9,6 +9,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from pipelines.errors import HindsightError, InputError, StateError
 from pipelines.lake import Lake
 from pipelines.page import asked, sections
 from pipelines.page.asked import Parameters
+from pipelines.page.numbers import Answers
 from pipelines.page.sums import Kept
 from pipelines.status import status
 
@@ -42,12 +44,19 @@ _HEADERS = {
 Answer = Callable[[Parameters], Any]
 
 
-def site(root: Path, *, hosts: frozenset[str] | None = None, ended: Callable[[], bool] = lambda: False) -> ASGIApp:
-    """The page of a lake. `hosts`: names under which alone it answers (None: any); streams end when `ended`."""
-    lake, kept = Lake(root), Kept(Lake(root))
+def site(
+    root: Path, *, hosts: frozenset[str] | None = None, model: str | None = None, ended: Callable[[], bool] = lambda: False
+) -> ASGIApp:
+    """The page of a lake, which begins with a model.
+
+    `hosts`: names under which alone it answers (None: any); streams end when `ended`.
+    """
+    lake = Lake(root)
+    said = Answers(Kept(lake))
+    Thread(target=asked.first, args=(root, said, model), daemon=True).start()
     answers: dict[str, Answer] = {
         "lake": lambda _: asked.lake(root),
-        "metrics": lambda of: asked.metrics(root, kept, of),
+        "metrics": lambda of: asked.metrics(root, said, of),
         "explain/metric": lambda of: asked.explained(root, of),
         "explain/outcome": lambda of: asked.outcomes(root, of),
         "flow": lambda _: status(root).to_dict() | {"lake": root.name},

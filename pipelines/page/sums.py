@@ -67,7 +67,13 @@ class Kept:
     _parts: OrderedDict[Key, Part] = field(default_factory=OrderedDict)
     _table: DeltaTable | None = None
     _files: pa.Table | None = None
+    _files_of: int = -1
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def version(self) -> int:
+        """Of gold.statistics, as it stands: as long as it is the same, so is every answer."""
+        with self._lock:
+            return int(self._newest().version())
 
     def newest(self, source: Source, before: datetime) -> datetime | None:
         """Start of the last cell of which something may have been known before a time."""
@@ -127,14 +133,17 @@ class Kept:
         full = [str(root / unquote(path)) for path in sorted(paths)]
         return files.read_files(full, STATISTICS, where, _READ.names)
 
-    def _of(self, source: Source) -> pa.Table:
-        """The data files that may hold a source, by what the table's log says of them."""
+    def _newest(self) -> DeltaTable:
         if self._table is None:
             self._table = self.lake.open(STATISTICS)
-        before = self._table.version()
         self._table.update_incremental()
-        if self._files is None or self._table.version() != before:
-            self._files = pa.table(self._table.get_add_actions(flatten=True))
+        return self._table
+
+    def _of(self, source: Source) -> pa.Table:
+        """The data files that may hold a source, by what the table's log says of them."""
+        table = self._newest()
+        if self._files is None or table.version() != self._files_of:
+            self._files, self._files_of = pa.table(table.get_add_actions(flatten=True)), table.version()
         if not self._files.num_rows:
             return _NO_FILES.empty_table()
         here = (pc.field("partition.grain") == source.grain) & (pc.field("min.definition") <= source.definition)

@@ -218,8 +218,11 @@ window.addEventListener("popstate", () => { fill(); everything(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (last.metric) draw(); shown.drift = undefined; refresh("drift"); });
 
 // ---- live
-function everything() {
-  for (const name of Object.keys(SECTIONS)) if (name !== "lake") refresh(name);
+// The numbers first: one server answers all.
+async function everything() {
+  refresh("explain");
+  await refresh("metrics");
+  for (const name of Object.keys(SECTIONS)) if (!["lake", "metrics", "explain"].includes(name)) refresh(name);
 }
 
 function live(on) {
