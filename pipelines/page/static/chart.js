@@ -2,11 +2,13 @@
 
 import { interval, named, number, share, at } from "./show.js";
 
-const loaded = new Promise((resolve, reject) => {
+// It takes a while to start: the numbers are painted first.
+let loaded;
+const plotly = () => (loaded ??= new Promise((resolve, reject) => requestAnimationFrame(() => setTimeout(() => {
   const script = document.createElement("script");
   Object.assign(script, { src: "/plotly/plotly.min.js", onload: () => resolve(window.Plotly), onerror: () => reject(new Error("the library that draws did not load")) });
   document.head.append(script);
-});
+}))));
 const CHANCE = { auc: 0.5 };
 const PLAIN = { displayModeBar: false, responsive: true, doubleClick: false };
 const COLOURS = 8;
@@ -90,8 +92,7 @@ export async function drawMetric(place, windows, metric, chosen, onPick) {
     yaxis: { title: named(metric), domain: [0.36, 1] },
     yaxis2: { title: below === "coverage" ? "coverage" : "requests", domain: [0, 0.26], ...(below === "coverage" ? { range: [-0.03, 1.05], tickformat: ".0%" } : { rangemode: "tozero" }) },
   };
-  const plotly = await loaded;
-  await plotly.react(place, traces, layout(axes, spanOf(windows, "start", "end"), place.clientWidth, { shapes }), PLAIN);
+  await (await plotly()).react(place, traces, layout(axes, spanOf(windows, "start", "end"), place.clientWidth, { shapes }), PLAIN);
   place.removeAllListeners("plotly_click");
   place.on("plotly_click", ({ points }) => points[0]?.customdata && onPick(points[0].customdata));
 }
@@ -111,5 +112,5 @@ export async function drawDrift(place, rows, measure) {
       { x, y: of.map((row) => row.reference), name: `${escaped(name)}: reference`, mode: "lines+markers", marker: { color: hue, size: 7, symbol: "line-ew-open" }, line: { color: hue, width: 1, dash: "dot" }, hoverinfo: "skip", showlegend: false },
     ];
   });
-  await (await loaded).react(place, traces, layout({ yaxis: { title: measure, rangemode: "tozero" } }, spanOf(rows, "window_start", "window_end"), place.clientWidth, { showlegend: found.size > 1 }), PLAIN);
+  await (await plotly()).react(place, traces, layout({ yaxis: { title: measure, rangemode: "tozero" } }, spanOf(rows, "window_start", "window_end"), place.clientWidth, { showlegend: found.size > 1 }), PLAIN);
 }

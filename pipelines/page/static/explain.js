@@ -53,5 +53,5 @@ export function requestPath(into, found, onBack) {
   put(into, el("p", {}, el("button", { type: "button", onclick: onBack, "data-key": "back" }, "‹ Back to the number")),
     pairs([["request", found.request], ["model", `${found.model} · version ${found.version}`], ["served at", `${at(found.served_at)} UTC`], ["status", found.status],
       ["predicted", found.prediction === null ? "nothing" : `${found.prediction}${found.score === null ? "" : `, score ${number(found.score)}`}`], ["log", place(found.position)]]),
-    ...outcomes, note(`The record itself: hindsight explain event --offset ${found.position.offset}`));
+    ...outcomes, note(`The record itself: \`hindsight explain event --offset ${found.position.offset}\``));
 }

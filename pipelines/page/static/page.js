@@ -97,7 +97,7 @@ function fill() {
   options("label", labels.map((one) => one.label), now.label, (label) => label || "the service itself");
   options("metric", (now.of?.metrics ?? []).map((one) => one.name), now.metric, named);
   options("by", ["", "version", ...cuts, ...cuts.map((cut) => `version*${cut}`)], now.by, (by) => by.replaceAll("*", " × ") || "everything together");
-  options("every", now.of?.grains ?? [], now.every, (grain) => grain.replace(/^1 /, "a "));
+  options("every", now.of?.grains ?? [], now.every, (grain) => grain.replace("1 hour", "an hour").replace(/^1 /, "a "));
   document.forms.asked.elements.last.value = now.last;
   document.forms.asked.elements.mature.checked = now.mature === "1";
   document.forms.asked.elements.mature.closest("label").hidden = !now.of?.silence_counts;
@@ -144,10 +144,10 @@ function showMetrics() {
     ["from", "at", (one) => at(one.start)],
     ...(windows.some(groupName) ? [["group", "", groupName]] : []),
     [named(metric), "n", (one) => el("button", { class: "link", type: "button", "data-key": one.key, "aria-label": `${named(metric)} ${number(one.values[metric])}, from ${at(one.start)}: explain`, onclick: () => pick(one.key) }, number(one.values[metric]))],
+    ["state", "", (one) => (one.final ? "final" : badge("warn", "provisional"))],
     ["95 %", "n", (one) => interval(one.values[`${metric}_low`], one.values[`${metric}_high`])],
     ...(isLabel ? [["coverage", "n", (one) => share(one.values.coverage)]] : []),
     ["n", "n wide", (one) => number(one.values.n)],
-    ["state", "", (one) => (one.final ? "final" : badge("warn", "provisional"))],
   ], newest, (one) => ({ class: [one.final ? "" : "provisional", one.key === explainedKey() ? "chosen" : ""].join(" ").trim() })).children);
   draw();
 }
