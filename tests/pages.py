@@ -121,6 +121,7 @@ def served(root: Path) -> Iterator[str]:
     thread.start()
     while not server.started:
         thread.join(0.02)
+        assert thread.is_alive(), "the server has not started"
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:

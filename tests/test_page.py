@@ -163,6 +163,18 @@ def test_sums_are_those_of_any_time_in_any_order(lake: Lake, first: Any) -> None
         ask(before)
 
 
+def test_no_more_is_kept_than_there_is_room_for(lake: Lake) -> None:
+    kept, ask = kept_of(lake)
+    ask()
+    once = kept.files_read
+    ask()
+    assert kept.files_read == once
+    kept.most = 1
+    ask()
+    ask()
+    assert kept.files_read == 2 * once
+
+
 def test_what_was_compacted_is_read_anew_and_adds_up_to_the_same(copy: Lake) -> None:
     kept, ask = kept_of(copy)
     ask()

@@ -54,7 +54,7 @@ def opened(browser: Any, address: str) -> Iterator[Open]:
 
     def at(query: str = "", of: str = address, **options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(15_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -24,8 +24,8 @@ from pipelines.lake import Lake
 
 KEYS = ("version", "segment", "cell_at", "basis", "statistic", "bucket")
 """What sums are kept by."""
-MOST = 4_000
-"""Dates of sources that are kept; what was asked for longest ago goes first."""
+MOST = 3_000_000
+"""Rows that are kept, at about 100 bytes each; what was asked for longest ago goes first."""
 AT_ONCE = 4
 """Dates that are read at once: their files are small, and most of the time goes to opening them."""
 _SUMMED = pa.schema([STATISTICS.arrow.field(name) for name in (*KEYS, "amount")])
@@ -54,6 +54,10 @@ class Part:
     sums: pa.Table
     later: pa.Table
 
+    @property
+    def rows(self) -> int:
+        return int(self.sums.num_rows + self.later.num_rows)
+
 
 NOTHING = Part(frozenset(), datetime.min, _SUMMED.empty_table(), _READ.empty_table())
 
@@ -64,6 +68,7 @@ class Kept:
 
     lake: Lake
     files_read: int = 0
+    most: int = MOST
     _parts: OrderedDict[Key, Part] = field(default_factory=OrderedDict)
     _table: DeltaTable | None = None
     _files: pa.Table | None = None
@@ -115,8 +120,9 @@ class Kept:
         for key, part in found.items():
             self._parts[key] = part
             self._parts.move_to_end(key)
-        while len(self._parts) > MOST:
-            self._parts.popitem(last=False)
+        rows = sum(part.rows for part in self._parts.values())
+        while rows > self.most and self._parts:
+            rows -= self._parts.popitem(last=False)[1].rows
 
     def _read(self, place: Place, paths: frozenset[str]) -> pa.Table:
         """The rows of a place in some data files. Raises OSError where one is damaged."""
