@@ -53,7 +53,8 @@ class Answers:
         """As `windows`, computed once as long as gold.statistics stays as it is."""
         with self._lock:  # who asks the same meanwhile gets the same answer
             key = (question, name, self.kept.version())
-            found = self._said[key] = self._said.pop(key, None) or windows(self.kept, question, [name])
+            found = self._said.pop(key) if key in self._said else windows(self.kept, question, [name])
+            self._said[key] = found
             if len(self._said) > REMEMBERED:
                 self._said.popitem(last=False)
             return found
