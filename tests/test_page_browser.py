@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from pipelines.bronze.tables import EVENTS
+from pipelines.gold.tables import FRONTIERS, STATISTICS
 from pipelines.lake import Lake
-from pipelines.silver.tables import QUARANTINE
+from pipelines.paths import log_path
+from pipelines.silver.tables import CONTROLS, QUARANTINE
 from tests.pages import FRONTIER, decided, filled, get, serve_day, served
 from tests.test_page import damaged
 from tests.watching import DAY, reach
@@ -178,6 +181,16 @@ def test_what_cannot_be_shown_is_said_in_words_and_the_rest_is_shown(opened: Ope
     page = opened("?model=n")
     page.wait_for_selector('#windows >> text=there is no model "n"')
     page.wait_for_selector("#flow table")
+    new = Lake(tmp_path / "new")
+    new.create(EVENTS, CONTROLS, FRONTIERS, STATISTICS)
+    log_path(new.root).parent.mkdir()
+    log_path(new.root).touch()
+    with served(new.root) as address:
+        page = opened(of=address)
+        page.wait_for_selector("#windows >> text=nothing has been processed to an end yet")
+        reach(new, FRONTIER)
+        page.wait_for_selector("#windows >> text=The lake knows of no model yet")
+        page.close()
     shutil.copytree(lake.root, tmp_path / "lake")
     damaged(Lake(tmp_path / "lake"), QUARANTINE)
     with served(tmp_path / "lake") as address:
