@@ -9,7 +9,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from textwrap import fill
 
-from pipelines import commands, datasets, erasures, gating, questions, redriving, repairs, retraining, watching
+from pipelines import commands, datasets, erasures, gating, questions, redriving, repairs, retraining, serving, watching
 from pipelines.arguments import Commands as _Commands
 from pipelines.arguments import Parser, count, folder, instant, offset, pair, positive, utf8
 from pipelines.arguments import command as _command
@@ -42,7 +42,7 @@ def parser() -> Parser:
     for add in (
         *(_demo, _run, _status, _metrics, _outcomes, _explain, _verify, watching.add, gating.add, datasets.add),
         *(_maintain, _repair, _reconcile, redriving.add, _rebuild, erasures.add, _import, _schema, _model, _doctor),
-        *(retraining.add_loop, retraining.add_launch, retraining.add_rollback),
+        *(serving.add, retraining.add_loop, retraining.add_launch, retraining.add_rollback),
     ):
         add(known)
     return top

@@ -32,6 +32,34 @@ def _check(name: str) -> str:
 
 MUTANTS = (
     Mutant(
+        "the page knows a minute too much",
+        "page/sums.py",
+        'known = waiting.filter(pc.field("known_at") < before)',
+        'known = waiting.filter(pc.field("known_at") <= before)',
+        "tests/test_page.py::test_sums_are_those_of_any_time_in_any_order",
+    ),
+    Mutant(
+        "the page adds compacted files to the old ones",
+        "page/sums.py",
+        "if not held.files <= paths:",
+        "if not paths:",
+        "tests/test_page.py::test_what_was_compacted_is_read_anew_and_adds_up_to_the_same",
+    ),
+    Mutant(
+        "the page answers under any name",
+        "page/site.py",
+        "if bare(named) not in hosts:",
+        "if not hosts:",
+        "tests/test_page.py::test_only_reading_is_allowed_and_only_under_names_of_this_machine",
+    ),
+    Mutant(
+        "the page shows what was sent",
+        "page/asked.py",
+        ' if name != "payload"}',
+        "}",
+        "tests/test_page.py::test_what_was_sent_itself_is_not_shown",
+    ),
+    Mutant(
         "no dedup",
         "silver/refine.py",
         "stands[list(repeats)] = False",

@@ -20,7 +20,12 @@ from pipelines.cli import main
 from pipelines.errors import InputError, StateError
 from pipelines.explain import Sources, event, metric, outcome
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
+from pipelines.lake import Lake
 from pipelines.metrics import metrics
+from pipelines.page import asked as page
+from pipelines.page.asked import Parameters
+from pipelines.page.numbers import Answers
+from pipelines.page.sums import Kept
 from pipelines.silver.tables import DUPLICATES, FEEDBACK, INFERENCES, LABELLED, ORPHANS, QUARANTINE
 from pipelines.verify import verify
 from tests.generator import START, history
@@ -93,6 +98,34 @@ def test_a_value_is_that_of_the_metrics_and_rests_on_what_was_posted(
 
 DAY_OF = DAY.replace(tzinfo=None)
 """As Spark gives it back, in the session's zone, which is UTC."""
+
+
+@pytest.mark.parametrize(
+    ("label", "name", "by"),
+    [
+        ("late", "auc", ["version"]),
+        ("delay", "mae", []),
+        ("kind", "accuracy", ["device", "origin"]),
+        ("click", "precision", ["version", "origin", "device"]),
+        ("", "latency_ms_p95", ["version"]),
+    ],
+)
+def test_the_page_shows_the_numbers_of_the_metrics(spark: SparkSession, lake: Path, by: list[str], label: str, name: str) -> None:
+    for as_of, mature in ((None, False), (START + timedelta(minutes=150), True)):
+        frame = metrics(spark, lake=lake, model="shop", label=label, every="1 day", by=by, as_of=as_of, mature=mature)
+        parameters = {"model": "shop", "label": label, "metric": name, "every": "1 day", "mature": "1" if mature else "", "last": "50"}
+        parameters |= {"as_of": as_of.isoformat()} if as_of else {}
+        question = Parameters([*parameters.items(), *(("by", field) for field in by)])
+        found = page.metrics(lake, Answers(Kept(Lake(lake))), question)["windows"]
+        columns = (name, f"{name}_low", "n", "exposed", *(("coverage", "coverage_high", "maturity") if label else ()))
+        expected = {_key(row, by): [row["final"], *(row[one] for one in columns if one in row)] for row in told(frame)}
+        shown = {_key(one | {"version": one["version"]} | one["segment"], by): one for one in found}
+        assert {key: [one["final"], *(one["values"][c] for c in columns if c in one["values"])] for key, one in shown.items()} == expected
+
+
+def _key(row: dict[str, Any], by: list[str]) -> tuple[Any, ...]:
+    start = row["window_start"].isoformat() if "window_start" in row else row["start"].removesuffix("Z")
+    return start, *(row[field] for field in by)
 
 
 def test_a_segment_a_version_and_an_earlier_time_narrow_it(spark: SparkSession, lake: Path, sources: Sources) -> None:

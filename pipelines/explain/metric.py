@@ -16,7 +16,7 @@ from pipelines.explain.postings import Posting, Spot, of_entries, of_inferences
 from pipelines.explain.sources import Row, Sources, micros, moment, utc
 from pipelines.explain.trail import Step, steps
 from pipelines.gold.metrics.catalogue import EXPOSURES, applicable, evaluate, sums_of
-from pipelines.gold.metrics.plan import Source, Target, Windows, target
+from pipelines.gold.metrics.plan import Source, Target, Windows, is_final, target
 from pipelines.gold.tables import STATISTICS
 from pipelines.opened import named, newest, not_above
 
@@ -98,10 +98,9 @@ def metric(
     postings = _postings(sources, spots, chosen, needed)
     statistics = _statistics(stored, postings, needed)
     shown, more = steps(sources, postings, label, limit)
-    window = timedelta(seconds=chosen.policy.window if chosen.policy else 0)
     return MetricPath(
         *(model, label, metric, chosen.hash, version, held),
-        *(start, start + width, before, start + width + window <= before),
+        *(start, start + width, before, is_final(chosen, start + width, before)),
         *(values[metric], values.get(f"{metric}_low"), values.get(f"{metric}_high")),
         statistics,
         all(one.amount == one.posted for one in statistics),

@@ -21,9 +21,7 @@ from pipelines.gold.metrics.plan import Target, cut_name
 from pipelines.gold.tables import STATISTICS
 from pipelines.lake import Lake
 from pipelines.silver.tables import LABELLED
-from pipelines.watch.alerts import metric_of
 from pipelines.watch.conditions import NONE, Growing, growing
-from pipelines.watch.rules import AlertRule
 from pipelines.watch.triggers import Raters
 from pipelines.watch.windows import COLUMNS, MINUTE, micros, moment, ripe, window_of
 
@@ -37,18 +35,6 @@ def frontier(lake: Lake) -> datetime | None:
 def rows_of(lake: Lake, table: Table, model: str) -> list[dict[str, Any]]:
     """The rows of one model; none of a table that is not there."""
     return list(lake.read(table, None, pc.field("model") == model).to_pylist()) if lake.exists(table) else []
-
-
-def needs(rule: AlertRule, asked: Target) -> set[str]:
-    """The statistics that a metric is taken from, and its support."""
-    found = metric_of(rule.metric, asked)
-    needs = found[0].needs if found else ()
-    measure = found[1] if found else ""
-    plain = {need.format(each=measure) for need in needs}
-    bases = ("exposed.", "answered.", "silent.")
-    return {"n", "items", "errors"} | {
-        next((one.removeprefix(b) for b in bases if one.startswith(b)), one) for one in plain
-    }
 
 
 def statistics(

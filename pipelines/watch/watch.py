@@ -15,6 +15,7 @@ from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook
 from pipelines.extras import extra
+from pipelines.gold.metrics.catalogue import needs
 from pipelines.gold.metrics.plan import ORIGIN, Target, cut_name
 from pipelines.lake import Lake, data_version
 from pipelines.watch import drift as drifting
@@ -136,7 +137,7 @@ class Standing:
         self._place = sources.place(self._lake)
         found = [ALERTS.computed.empty_table()]
         for one in self._alerts:
-            names, waits = sources.needs(one.rule, one.asked), settles(one.asked.definition)
+            names, waits = needs(one.asked, {one.rule.metric}), settles(one.asked.definition)
             among = self._among(one.asked, names, one.rule.every, waits, at)
             found.append(one.take(sources.statistics(self._lake, one.asked, names, at, among), at))
         distances = DRIFT.computed.empty_table()
@@ -205,7 +206,7 @@ def shown(lake: Lake, watched: Watched, rule: AlertRule, at: datetime) -> dict[G
     known = DefinitionBook(lake).definitions()
     asked = sought(rule, seen.definition(rule.label), _services(known, watched.model))
     return readings(
-        sources.statistics(lake, asked, sources.needs(rule, asked), at), rule=rule, asked=asked, frontier=at
+        sources.statistics(lake, asked, needs(asked, {rule.metric}), at), rule=rule, asked=asked, frontier=at
     )
 
 

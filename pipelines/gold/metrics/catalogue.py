@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Container, Iterable, Mapping
 from datetime import timedelta
 from fractions import Fraction
 from typing import Any
@@ -84,28 +85,38 @@ def sums_of(target: Target, increments: Iterable[Mapping[str, Any]], *, width: t
     judged = {"answered", "silent"} if mature and policy and policy.absent != "missing" else {"answered"}
     amounts: dict[str, dict[str, Fraction]] = {}
     for row in increments:
+        amount = Fraction(row["amount"])
         names = [f"{row['basis']}.{row['statistic']}"] + [row["statistic"]] * (row["basis"] in judged)
         for name in names:
             bucket = amounts.setdefault(name, {})
-            bucket[row["bucket"]] = bucket.get(row["bucket"], Fraction(0)) + Fraction(row["amount"])
+            known = bucket.get(row["bucket"])
+            bucket[row["bucket"]] = amount if known is None else known + amount
     kept = {name: {key: amount for key, amount in bucket.items() if amount} for name, bucket in amounts.items()}
     return Sums(kept, width.total_seconds(), definition.score_buckets, policy.unit if policy else "request")
 
 
-def evaluate(target: Target, sums: Sums) -> dict[str, Any]:
-    """Every metric that applies, by column; a metric per class is a map. `n` counts what the quality metrics rest
+def needs(target: Target, names: Container[str]) -> set[str]:
+    """The statistics, of whatever basis, that these metrics are taken from, and the counts beside them."""
+    found = {"n", "items", "errors"}
+    for metric in applicable(target):
+        for each in target.measures if metric.each == "measure" else ("",):
+            if metric.name.format(each=each) in names:
+                plain = (need.format(each=each) for need in metric.needs)
+                found |= {re.sub(r"\A(exposed|answered|silent)\.", "", need) for need in plain}
+    return found
+
+
+def evaluate(target: Target, sums: Sums, only: Container[str] | None = None) -> dict[str, Any]:
+    """Every metric that applies, or only some, by column; a metric per class is a map. `n` counts what the quality metrics rest
     on.
     """
     exposed = int(coverage.exposed(sums))
     found: dict[str, Any] = {"n": int(sums.total("n")) if target.definition.policy else exposed, "exposed": exposed}
     for metric in applicable(target):
-        if metric.each == "class":
-            found |= _by_class(metric, sums)
-        elif metric.each == "measure":
-            for measure in target.measures:
-                found |= _one(metric, metric.name.format(each=measure), sums.at(measure))
-        else:
-            found |= _one(metric, metric.name, sums)
+        for each in target.measures if metric.each == "measure" else ("",):
+            name = metric.name.format(each=each)
+            if only is None or name in only:
+                found |= _by_class(metric, sums) if metric.each == "class" else _one(metric, name, sums.at(each))
     return found
 
 

@@ -71,6 +71,11 @@ def target(definition: Definition, services: Iterable[Definition], windows: Wind
     return Target(definition, (own, _source(near[0], windows, fields)), near[0].measures)
 
 
+def is_final(definition: Definition, end: datetime, as_of: datetime) -> bool:
+    """Whether a window that ends then is final: the attribution window has passed too, and only a correction still moves it."""
+    return end + timedelta(seconds=definition.policy.window if definition.policy else 0) <= as_of
+
+
 def cut_name(fields: Sequence[str]) -> str:
     """ "all", or the fields joined with "*"."""
     return "*".join(fields) or "all"

@@ -14,7 +14,7 @@ from pyspark.sql.types import StructField, StructType
 
 from pipelines.contract import BOOL, STRING, TIMESTAMP, arrow_type
 from pipelines.gold.metrics.catalogue import EXPOSURES, columns, evaluate, sums_of
-from pipelines.gold.metrics.plan import ORIGIN, Question, Source, Windows, cut_name
+from pipelines.gold.metrics.plan import ORIGIN, Question, Source, Windows, cut_name, is_final
 
 _INCREMENT = ("basis", "statistic", "bucket")
 
@@ -140,12 +140,11 @@ def _evaluated(question: Question, batches: Iterator[pa.RecordBatch]) -> Iterato
         target = targets[row["definition"]]
         definition = target.definition
         sums = sums_of(target, row.pop("increments"), width=question.windows.width, mature=question.mature)
-        settles = timedelta(seconds=definition.policy.window if definition.policy else 0)
         found = {
             **row,
             "model": definition.model,
             "label": definition.label,
             **evaluate(target, sums),
-            "final": row["window_end"] + settles <= question.as_of,
+            "final": is_final(definition, row["window_end"], question.as_of),
         }
         yield pa.RecordBatch.from_pylist([found], schema=pa.schema(fields))
