@@ -203,7 +203,7 @@ def test_a_damaged_table_is_said_and_the_rest_is_shown(copy: Lake) -> None:
     damaged(copy, QUARANTINE)
     append(copy, ALERTS, [])
     with served(copy.root) as address:
-        assert refused(address, "quarantine") == "unreadable"
+        assert refused(address, "quarantine") == "data_file_damaged"
         assert len(asked(address, "metrics", **ASKED)["windows"]) == 6
 
 

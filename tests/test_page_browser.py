@@ -195,7 +195,7 @@ def test_what_cannot_be_shown_is_said_in_words_and_the_rest_is_shown(opened: Ope
     damaged(Lake(tmp_path / "lake"), QUARANTINE)
     with served(tmp_path / "lake") as address:
         page = drawn(opened("?metric=accuracy", of=address), 6)
-        page.wait_for_selector("#quarantine >> text=says what is damaged")
+        page.wait_for_selector("#quarantine >> text=says what else is damaged")
         page.close()
 
 
