@@ -21,6 +21,11 @@ SIDE = "_rebuild"
 """The folder in which a rebuild makes everything anew."""
 
 
+def salvaged(root: Path) -> Path:
+    """The folder in which a table that no log can give again is made anew."""
+    return root / "_salvage"
+
+
 def docs_of(root: Path, model: str) -> Path:
     """What the gate of a model's releases has said, as pages; they may quote values."""
     return root / "_docs" / model

@@ -16,7 +16,7 @@ from shutil import rmtree
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import checkpoint, checksum, files, kept, leases
+from pipelines import checkpoint, checksum, files, kept, leases, salvage
 from pipelines.bronze.tables import EVENTS
 from pipelines.check import Check
 from pipelines.erasure.returned import forget_again, returned
@@ -59,6 +59,7 @@ def repair(root: Path, *, dry_run: bool = False) -> Repaired:
         done += _tables(root, dry_run=dry_run)
         done += _generations(root, dry_run=dry_run)
         done += _leftovers(root, dry_run=dry_run)
+        done += _decided(root, dry_run=dry_run)
         done += _kept(root, dry_run=dry_run)
         left = [] if dry_run else [check for check in checks(root) if not check.ok]
     return Repaired(tuple(done), tuple(left))
@@ -124,11 +125,27 @@ def _generations(root: Path, *, dry_run: bool) -> Iterator[str]:
             yield f"checkpoint {folder.name}: its generation written again, from the marks in its tables"
 
 
+def _decided(root: Path, *, dry_run: bool) -> Iterator[str]:
+    """Tables that no log can give again, made anew out of their data files where commits or some of these are damaged."""
+    lake = Lake(root)
+    if not dry_run and salvage.finish(lake, list(KEPT)):
+        yield "a table that was made anew out of its data files, put in its place"
+    for table in KEPT:
+        log = replay(root / table.folder)
+        if (root / table.folder).exists() and (log.broken or log.bad_files(quick=False)):
+            found = salvage.salvage(lake, table, dry_run=dry_run)
+            if not dry_run:
+                forget_again(lake)
+                kept.note(lake, table)
+            lost = f"; the rows of {', '.join(found.lost)} are lost" if found.lost else ""
+            yield f"{table.name}: made anew out of its data files, {found.rows:,} rows{lost}"
+
+
 def _kept(root: Path, *, dry_run: bool) -> Iterator[str]:
     """What stands in no log is taken as it is, without the people who were erased since."""
     lake = Lake(root)
     tables = {table.name: table for table in KEPT if lake.exists(table)}
-    behind = [name for name, reached in kept.noted(root).items() if name not in tables or lake.open(tables[name]).version() < reached]
+    behind = [name for name, reached in kept.noted(root).items() if name not in tables or replay(lake.path(tables[name])).version < reached]
     if behind and not dry_run:
         forget_again(lake)
         for name in behind:

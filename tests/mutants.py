@@ -668,4 +668,11 @@ MUTANTS = (
         "pass",
         "tests/test_retrain_script.py::test_without_room_for_its_id_no_training_is_begun",
     ),
+    Mutant(
+        "what a damaged commit added is not found again",
+        "salvage.py",
+        "sorted(live | (there - named))",
+        "sorted(live)",
+        "tests/test_repair.py::test_what_people_decided_outlives_the_log_of_its_table",
+    ),
 )

@@ -7,21 +7,31 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
 
+from pipelines import kept, salvage
+from pipelines import settings as configuration
 from pipelines.bronze.tables import EVENTS
 from pipelines.cli import main
 from pipelines.errors import StateError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.health.checks import checks
+from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
+from pipelines.maintain import maintain
 from pipelines.paths import checkpoints, log_path
 from pipelines.repair import repair
+from pipelines.watch.tables import TRIGGERS
 from tests import small
+from tests.frames import at
+from tests.retraining import trigger
 from tests.small import QUERY, logged
+
+UPKEEP = configuration.load(Path(__file__).parent.parent / "conf").maintain
 
 
 @pytest.fixture
@@ -246,6 +256,80 @@ def test_leftovers_are_removed(root: Path) -> None:
     assert len(repair(root).done) == 2
     assert not scratch.exists()
     assert not (root / FRONTIERS.folder).exists()
+
+
+def decided(root: Path, end: int, start: int = 0) -> list[str]:
+    """People pause so many triggers, a commit each; what was said."""
+    lake = Lake(root)
+    for number in range(start, end):
+        row = trigger(f"t{number}", state="paused", known_at=at(number))
+        kept.append(lake, TRIGGERS, TRIGGERS.frame([row]), Mark(f"said-{number}", 0), {"job": "triggers"})
+    return said(root)
+
+
+def said(root: Path) -> list[str]:
+    return sorted(Lake(root).read(TRIGGERS)["trigger_id"].to_pylist())
+
+
+def commit(root: Path, number: int) -> Path:
+    return root / TRIGGERS.folder / "_delta_log" / f"{number:020d}.json"
+
+
+def flipped(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("number", [0, 2, 4, 5])
+@pytest.mark.parametrize("damage", [flipped, Path.unlink], ids=["flipped", "gone"])
+def test_what_people_decided_outlives_the_log_of_its_table(root: Path, number: int, damage: Callable[[Path], None]) -> None:
+    decided(root, 3)
+    maintain(root, [TRIGGERS], replace(UPKEEP, small_files=2), vacuum=False)  # commit 4
+    before = decided(root, 4, start=3)
+    damage(commit(root, number))
+    assert ill(root)[0] == "table_log_damaged"
+    assert any("4 rows" in line for line in repair(root, dry_run=True).done)
+    assert ill(root)[0] == "table_log_damaged"
+    assert not repair(root).left
+    assert said(root) == before
+    assert not repair(root).done
+    decided(root, 5, start=4)
+    assert ill(root) == []
+
+
+def test_of_a_damaged_file_of_decisions_the_others_are_kept_and_it_is_named(root: Path) -> None:
+    decided(root, 3)
+    file = min((root / TRIGGERS.folder).glob("*.parquet"))
+    flipped(file)
+    assert ill(root) == ["data_file_damaged"]
+    (line,) = [line for line in repair(root).done if line.startswith(TRIGGERS.name)]
+    assert f"the rows of {file.name} are lost" in line
+    assert len(said(root)) == 2
+    assert ill(root) == []
+
+
+@pytest.mark.parametrize("step", ["touch", "rename", "rmtree"])
+def test_a_table_made_anew_is_put_in_its_place_by_the_next_repair(
+    root: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    before = decided(root, 3)
+    commit(root, 1).unlink()
+
+    def dies(*_: object, **__: object) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as patched:
+        if step == "rmtree":
+            patched.setattr(salvage, "finish", dies)
+        else:
+            patched.setattr(Path, step, dies)
+        with pytest.raises(InterruptedError):
+            repair(root)
+    assert ill(root) == ["table_log_damaged"]
+    assert not repair(root).left
+    assert said(root) == before
+    assert not (root / "_salvage").exists()
 
 
 def test_what_cannot_be_mended_is_named_with_what_to_do(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
