@@ -172,6 +172,13 @@ MUTANTS = (
         "tests/test_verify_wrong.py::test_an_example_that_holds_what_its_inference_did_not_say_is_found",
     ),
     Mutant(
+        "the verifier does not look into silver",
+        "verify/verification.py",
+        "        compare_contents(ground)\n",
+        "",
+        "tests/test_verify_wrong.py::test_a_row_of_silver_that_holds_what_its_record_did_not_say_is_found",
+    ),
+    Mutant(
         "a backfill forgets the entries that stand already",
         "backfill.py",
         "pa.concat_tables([held, entries])",

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from pipelines.errors import InputError, StateError
 from pipelines.gold.tables import EXAMPLES, FRONTIERS, OUTCOME_LEDGER, STATISTICS
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, ORPHANS, QUARANTINE
 from pipelines.verify import Report, verify
-from pipelines.verify.events import Inference
+from pipelines.verify.events import Feedback, Inference
 from pipelines.verify.oracle import expected
 from pipelines.verify.report import micros, moment
+from pipelines.verify.verdicts import Verdicts
 from tests import trace
 
 BODIES = [definition.body() for definition in trace.definitions()]
@@ -68,7 +70,7 @@ def right(records: list[Record], bodies: list[dict[str, Any]]) -> Rows:
     for offset, ((payload, at), home) in enumerate(zip(records, heard.homes, strict=True)):
         rows[EVENTS].append(place(EVENTS, offset, payload=payload, received_at=at, clock="claimed"))
         if home in homes:
-            rows[homes[home]].append(place(homes[home], offset))
+            rows[homes[home]].append(place(homes[home], **content(heard, home, offset)))
         elif home == "duplicate":
             rows[DUPLICATES].append(place(DUPLICATES, offset, first_offset=heard.firsts[offset]))
         else:
@@ -99,6 +101,23 @@ def right(records: list[Record], bodies: list[dict[str, Any]]) -> Rows:
     at = None if asserted is None else moment(asserted)
     rows[FRONTIERS] = [FRONTIERS.row(frontier=at, end_offset=len(records), open_from=len(records))]
     return rows
+
+
+def content(heard: Verdicts, home: str, offset: int) -> dict[str, Any]:
+    """What a row of silver holds of an event; nothing of a control."""
+    events: list[Inference | Feedback] = [*heard.inferences.values(), *heard.feedback.values()]
+    said = next((one._asdict() for one in events if (one.offset, home) == (offset, type(one).__name__.lower())), None)
+    if said is None:
+        return {"offset": offset}
+    said |= {name: moment(said[name]) for name in ("served_at", "given_at", "received_at") if name in said}
+    if home == "feedback":
+        text = isinstance(said["value"], str)
+        said |= {"target_feedback_id": said.pop("target"), "item": said["item"] or None}
+        return said | {"value": None if text else said["value"], "value_text": said["value"] if text else None}
+    del said["distributed"]
+    items = said["items"] and [{"item": item, "score": score} for item, score in said["items"]]
+    measures = [(name, Decimal(str(one))) for name, one in said["measures"]]
+    return said | {"segments": list(said["segments"]), "measures": measures, "items": items}
 
 
 def cell(row: dict[str, Any]) -> dict[str, Any]:

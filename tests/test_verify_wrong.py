@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipelines.bronze.tables import EVENTS
+from pipelines.contract import Table
 from pipelines.gold.tables import EXAMPLES, FRONTIERS, OUTCOME_LEDGER, STATISTICS
 from pipelines.silver.tables import CONTROLS, DUPLICATES, FEEDBACK, INFERENCES, LABELLED, QUARANTINE
 from tests import trace
@@ -150,6 +151,26 @@ def test_a_record_in_a_wrong_home_is_found(
     assert (first.table, first.expected) == (table, expected_text)
     assert first.found == found_text
     assert "log offset" in first.explanation
+
+
+@pytest.mark.parametrize(
+    ("table", "changed"),
+    [
+        *((INFERENCES, one) for one in ({"score": 0.5}, {"prediction": None}, {"version": "9"}, {"features": "{}"},
+        {"segments": [("x", "y")]}, {"measures": [("x", Decimal(1))]}, {"items": [{"item": "i"}]},
+        {"served_at": datetime(2026, 3, 1, tzinfo=UTC)})),
+        *((FEEDBACK, one) for one in ({"value": 0.0}, {"rater": "z"}, {"target_feedback_id": "f9"}, {"item": "i"},
+        {"received_at": datetime(2026, 3, 1, tzinfo=UTC)})),
+    ],
+    ids=lambda changed: next(iter(changed)) if isinstance(changed, dict) else changed.name,
+)  # fmt: skip
+def test_a_row_of_silver_that_holds_what_its_record_did_not_say_is_found(
+    tmp_path: Path, table: Table, changed: dict[str, Any]
+) -> None:
+    report = verified(tmp_path, alter(table, **changed), as_of=[])
+    assert report.differences == 1
+    assert (report.examples[0].table, report.examples[0].key["columns"]) == (table.name, next(iter(changed)))
+    assert report.examples[0].explanation.startswith("log offset ")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipelines.verify.beliefs import Belief, Entry
 from pipelines.verify.definitions import Definition, Definitions
 from pipelines.verify.events import Inference
-from pipelines.verify.ground import Gathered, Ground, schema
+from pipelines.verify.ground import Gathered, Ground, ordered, schema
 from pipelines.verify.increments import items
 from pipelines.verify.outcomes import Outcome, matures_at
 from pipelines.verify.quality import is_judged, judged
@@ -25,13 +25,13 @@ EXPECTED = schema("unit unit_id item label policy basis text", "matures_at known
 _ALIKE = ("model", "version", "served_at", "offset", "weight", "prediction", "prediction_text", "subject", "session")
 """What all examples of one inference hold alike, as they stand."""
 _MAPS = ("scores", "segments", "experiments")
-_EXPERIMENT = pa.struct([("arm", pa.string()), ("unit_id", pa.string()), ("propensity", pa.float64())])
+EXPERIMENT = pa.struct([("arm", pa.string()), ("unit_id", pa.string()), ("propensity", pa.float64())])
 _SERVED = pa.schema(
     [
         *schema("unit_id model version prediction_text subject session", "served_at offset", "weight prediction", binaries="features"),
         ("scores", pa.map_(pa.string(), pa.float64())),
         ("segments", pa.map_(pa.string(), pa.string())),
-        ("experiments", pa.map_(pa.string(), _EXPERIMENT)),
+        ("experiments", pa.map_(pa.string(), EXPERIMENT)),
     ]
 )
 
@@ -124,7 +124,7 @@ def _compare_contents(ground: Ground) -> None:
         return
     features = "CASE WHEN r.features IS NOT NULL THEN unhex(md5(r.features)) END"
     apart = {name: f'r."{name}" IS DISTINCT FROM s."{name}"' for name in _ALIKE}
-    apart |= {name: f"{_ordered(f'r.{name}')} IS DISTINCT FROM {_ordered(f's.{name}')}" for name in _MAPS}
+    apart |= {name: f"{ordered(f'r.{name}')} IS DISTINCT FROM {ordered(f's.{name}')}" for name in _MAPS}
     apart["features"] = f"{features} IS DISTINCT FROM CASE WHEN r.sign > 0 THEN s.features END"
     which = ", ".join(f"CASE WHEN {wrong} THEN '{name}' END" for name, wrong in apart.items())
     ground.db.execute(
@@ -195,11 +195,6 @@ def _served(inference: Inference) -> tuple[Any, ...]:
         *(*named, inference.served_at, inference.offset, weight, prediction, inference.features),
         *(None if held is None else list(held.items()) for held in maps),
     )
-
-
-def _ordered(column: str) -> str:
-    """The entries of a map, in one order, in SQL; no map is an empty one."""
-    return f"list_sort(coalesce(map_entries({column}), []))"
 
 
 def _since(ground: Ground) -> str:

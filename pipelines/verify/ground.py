@@ -79,3 +79,8 @@ def schema(texts: str = "", wholes: str = "", doubles: str = "", amounts: str = 
     kinds = {pa.string(): texts, pa.int64(): wholes, pa.float64(): doubles, pa.decimal128(38, 9): amounts}
     kinds[pa.binary()] = binaries
     return pa.schema([(name, kind) for kind, names in kinds.items() for name in names.split()])
+
+
+def ordered(column: str) -> str:
+    """The entries of a map, in one order, in SQL; no map is an empty one."""
+    return f"list_sort(coalesce(map_entries({column}), []))"

@@ -15,6 +15,7 @@ import duckdb
 from pipelines.errors import InputError, StateError
 from pipelines.verify import records
 from pipelines.verify.cells import compare_cells
+from pipelines.verify.contents import compare_contents
 from pipelines.verify.examples import Examples, compare_examples
 from pipelines.verify.explain import Evidence
 from pipelines.verify.ground import Ground
@@ -111,6 +112,7 @@ class _Verification:
         ground = Ground(self._db, self._lake, verdicts, evidence, self._findings, end, self._since)
         reached = frontier(ground)
         compare_homes(ground)
+        compare_contents(ground)
         compare_frontier(ground, reached)
         paired = compare_pairs(ground, reached)
         self._history(ground, votes)
