@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from pipelines import doctor, kept, settle, written
 from pipelines.backfill import under_way
@@ -131,6 +132,17 @@ def test_a_data_file_must_be_there_in_its_size_and_as_it_was_written(root: Path)
         file.write_bytes(content)
     flip(file, 40)
     assert codes(root, quick=True) == []
+
+
+def test_rows_that_another_program_changed_or_deleted_are_named(root: Path) -> None:
+    table = DeltaTable(root / EVENTS.folder)
+    table.optimize.compact()  # the same rows
+    assert codes(root) == []
+    table.alter.set_table_properties({"delta.appendOnly": "false"})
+    table.update(updates={"clock": "'log'"}, predicate='"offset" = 1')
+    (found,) = failing(root)
+    assert (found.code, f"commit {table.version()}" in found.found) == ("table_rewritten", True)
+    assert "hindsight rebuild" in found.advice
 
 
 def test_whoever_reads_a_damaged_table_is_told_in_a_line_where_to_look(root: Path) -> None:

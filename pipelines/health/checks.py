@@ -113,6 +113,9 @@ def _table(table: Table, log: TableLog, *, quick: bool) -> Check:
         found = "; ".join([*log.broken[:SHOWN], *bad[:SHOWN]]) + _more(len(log.broken) + len(bad) - SHOWN)
         advice = KEEP if table in KEPT else REBUILD
         return Check(name, False, found, advice, "table_log_damaged" if log.broken else "data_file_damaged")
+    if log.taken:
+        found = f"another program changed or deleted rows: commit {', '.join(map(str, log.taken[:SHOWN]))}{_more(len(log.taken) - SHOWN)}"
+        return Check(name, False, found, KEEP if table in KEPT else REBUILD, "table_rewritten")
     if log.spoilt:
         found = ", ".join(file.name for file in log.spoilt[:SHOWN]) + _more(len(log.spoilt) - SHOWN)
         return Check(name, False, f"{found}: not what the commits say", REPAIR, "table_checksum_wrong")

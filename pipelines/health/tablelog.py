@@ -25,6 +25,7 @@ class TableLog:
 
     `live`: size, partition values and statistics of each live file, by its path as written. `size`: of all, in bytes. `batches`: those
     under each mark. `broken`: what is wrong with commits, for people. `spoilt`: wrong checksums and checkpoints; a table does without.
+    `taken`: commits that take rows away, as nothing in Hindsight does: what it writes again holds the same rows, and says so.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class TableLog:
     batches: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     broken: list[str] = field(default_factory=list)
     spoilt: list[Path] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
     size: int = 0
 
@@ -103,6 +105,8 @@ def _take(found: TableLog, number: int, file: Path) -> None:
             found.broken.append(f"commit {number} is empty")
         for action in actions:
             _apply(found, action)
+        if any("remove" in action and action["remove"]["dataChange"] for action in actions):
+            found.taken.append(number)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         found.broken.append(f"commit {number} cannot be read ({type(error).__name__}: {error})")
     found.version = number
