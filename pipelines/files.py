@@ -13,6 +13,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -45,8 +46,9 @@ def write(root: Path, table: Table, rows: pa.Table, *, data_change: bool = True)
 
 
 def read(root: Path, delta: DeltaTable, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
-    """Rows of a table as it stands. Raises StateError `data_file_damaged`."""
-    return _scanner(root, delta, columns, filters).to_table()
+    """Rows of a table as it stands. Raises StateError `data_file_damaged` or `table_rewritten`."""
+    with _foreign(root):
+        return _scanner(root, delta, columns, filters).to_table()
 
 
 def scan(root: Path, delta: DeltaTable, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
@@ -86,7 +88,8 @@ def read_groups(
     rows = ds.FileSystemDataset(fragments, schema, _FORMAT, local)
     names = list(columns or table.names)
     asked = pa.schema([table.arrow.field(name) for name in names])
-    return rows.to_table(columns=names, filter=filters, fragment_scan_options=VERIFIED).cast(asked)
+    with _foreign(Path(next(iter(groups), ""))):
+        return rows.to_table(columns=names, filter=filters, fragment_scan_options=VERIFIED).cast(asked)
 
 
 def keys(file: str, column: str) -> Iterator[tuple[int, pa.ChunkedArray]]:
@@ -95,6 +98,19 @@ def keys(file: str, column: str) -> Iterator[tuple[int, pa.ChunkedArray]]:
     with pq.ParquetFile(file, page_checksum_verification=True) as opened:
         for group in range(opened.num_row_groups):
             yield group, opened.read_row_group(group, [column]).column(0)
+
+
+@contextmanager
+def _foreign(place: Path) -> Iterator[None]:
+    """Name what delta-rs leaves where it changes rows: texts in a type that cannot be compared."""
+    try:
+        yield
+    except pa.ArrowNotImplementedError as error:
+        raise StateError(
+            "table_rewritten",
+            f"{place}: another program has written rows there, in types that Hindsight writes none in ({error}). `hindsight doctor` "
+            "says what it did, and what mends it.",
+        ) from error
 
 
 def _prove(file: Path) -> None:

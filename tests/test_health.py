@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pyarrow.dataset as ds
 import pytest
 from deltalake import DeltaTable
 
@@ -143,6 +144,9 @@ def test_rows_that_another_program_changed_or_deleted_are_named(root: Path) -> N
     (found,) = failing(root)
     assert (found.code, f"commit {table.version()}" in found.found) == ("table_rewritten", True)
     assert "hindsight rebuild" in found.advice
+    with pytest.raises(StateError) as refused:
+        Lake(root).read(EVENTS, ["offset"], ds.field("clock") == "log")
+    assert refused.value.code == "table_rewritten"
 
 
 def test_whoever_reads_a_damaged_table_is_told_in_a_line_where_to_look(root: Path) -> None:
