@@ -172,6 +172,20 @@ MUTANTS = (
         "tests/test_verify_wrong.py::test_an_example_that_holds_what_its_inference_did_not_say_is_found",
     ),
     Mutant(
+        "rows that another program took away are not missed",
+        "health/tablelog.py",
+        'if any("remove" in action and action["remove"]["dataChange"] for action in actions):',
+        "if not actions:",
+        "tests/test_health.py::test_rows_that_another_program_changed_or_deleted_are_named",
+    ),
+    Mutant(
+        "a request is explained before it came",
+        "explain/outcome.py",
+        'if before is not None and utc(inference["received_at"]) >= before:',
+        "if before is not None and before < before:",
+        "tests/test_explain.py::test_a_request_is_not_explained_as_of_a_time_before_it_came",
+    ),
+    Mutant(
         "the verifier does not look into silver",
         "verify/verification.py",
         "        compare_contents(ground)\n",

@@ -21,8 +21,10 @@ from pipelines.erasure.key import key_of, key_path, make_key
 from pipelines.erasure.purge import dead, purge
 from pipelines.erasure.returned import refuse_returned
 from pipelines.erasure.rewrite import SILENCED, silence
-from pipelines.errors import StateError
+from pipelines.errors import InputError, StateError
+from pipelines.explain import Sources, event, outcome
 from pipelines.health.checks import checks
+from pipelines.jobs import TABLES
 from pipelines.kept import noted
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
@@ -98,6 +100,20 @@ def test_what_names_a_request_of_theirs_is_refused(tmp_path: Path, payload: byte
     assert reason(payload, 6) == expected
     assert judged(tmp_path, ERASE, payload).reasons.get(1) == expected
     assert reason(payload, 4) != "subject_erased"
+
+
+def test_who_asks_for_an_erased_request_is_told_so(tmp_path: Path) -> None:
+    EmbeddedLog(log_path(tmp_path)).close()
+    lake, key = Lake(tmp_path), make_key(tmp_path)
+    lake.create(*TABLES)
+    body = {"key": fingerprint(key), "subjects": [], "requests": [hashed(key, "of ann")]}
+    lake.append(CONTROLS, CONTROLS.frame([CONTROLS.row(action="erase", body=json.dumps(body))]), Mark("test", 0), {})
+    for name, codes in (("of ann", ("event_erased", "event_erased")), ("of bob", ("unknown_event", "unknown_request"))):
+        with pytest.raises(InputError) as of_event:
+            event(Sources(tmp_path), name=name)
+        with pytest.raises(InputError) as of_outcome:
+            outcome(Sources(tmp_path), request=name)
+        assert (of_event.value.code, of_outcome.value.code) == codes
 
 
 def test_the_verifier_says_the_same(tmp_path: Path) -> None:

@@ -186,6 +186,22 @@ def test_an_outcome_as_of_a_time_hears_only_what_was_known(lake: Path, sources: 
         assert one.agrees
 
 
+def test_a_request_is_not_explained_as_of_a_time_before_it_came(lake: Path, sources: Sources) -> None:
+    row = max(rows_of(lake, INFERENCES).to_pylist(), key=lambda row: (row["received_at"], row["request_id"]))
+    at = row["received_at"].astimezone(UTC)
+    assert outcome(sources, request=row["request_id"], as_of=at + timedelta(microseconds=1)).request == row["request_id"]
+    with pytest.raises(InputError) as refused:
+        outcome(sources, request=row["request_id"], as_of=at)
+    assert refused.value.code == "request_not_yet_known"
+
+
+def test_feedback_that_found_its_inference_late_says_that_it_was_an_orphan(lake: Path, sources: Sources) -> None:
+    back = next(row for row in rows_of(lake, ORPHANS).to_pylist() if row["sign"] == -1)
+    found = next(one for one in event(sources, name=back["feedback_id"]) if one.home == "silver.feedback")
+    assert (found.pairing, [sign for _, sign in found.orphaned]) == ("labelled", [1, -1])
+    assert found.orphaned[1][0] == back["known_at"].astimezone(UTC)
+
+
 def test_an_outcome_lists_what_it_teaches(lake: Path, sources: Sources) -> None:
     rows = rows_of(lake, EXAMPLES).to_pylist()
     back = next(row for row in rows if (row["basis"], row["sign"]) == ("absent", -1))
@@ -226,6 +242,7 @@ def test_feedback_is_labelled_orphaned_or_waiting(lake: Path, sources: Sources) 
         found = next(one for one in event(sources, name=name) if one.home == "silver.feedback")
         expected = "labelled" if name in labelled else "orphaned" if orphans[name] else "waiting"
         assert found.pairing == expected
+        assert sum(sign for _, sign in found.orphaned) == orphans[name]
 
 
 def test_what_an_event_moved_is_what_the_ledger_would_lack(lake: Path, sources: Sources) -> None:

@@ -46,9 +46,9 @@ class Moved:
 class EventPath:
     """One record of the log. `home`: the table of silver that it is in, null while it has not been refined.
 
-    `pairing`: of feedback, labelled, orphaned or waiting. `posted`: of an inference, what it added to gold.statistics by
-    label, in one cut and grain. `entries`: how many the ledger holds about that inference. `sent_again`: the log offset at which a
-    redrive has repeated it; `repeats`: the one that it repeats.
+    `pairing`: of feedback, labelled, orphaned or waiting. `orphaned`: when it became an orphan (+1), and was none any more (-1).
+    `posted`: of an inference, what it added to gold.statistics by label, in one cut and grain. `entries`: how many the ledger holds
+    about that inference. `sent_again`: the log offset at which a redrive has repeated it; `repeats`: the one that it repeats.
     """
 
     position: Position
@@ -57,6 +57,7 @@ class EventPath:
     home: str | None
     facts: dict[str, Any]
     pairing: str | None
+    orphaned: tuple[tuple[datetime, int], ...]
     moved: tuple[Moved, ...]
     posted: tuple[tuple[str, datetime, Add], ...]
     entries: int
@@ -67,7 +68,7 @@ class EventPath:
 def event(sources: Sources, *, name: str | None = None, offset: int | None = None) -> list[EventPath]:
     """The records that carry an id, as request or as feedback, its repetitions included; or the one at a log offset.
 
-    Raises InputError: no_lake, unknown_event, unknown_offset.
+    Raises InputError: no_lake, unknown_event, unknown_offset, event_erased.
     """
     offsets = [offset] if offset is not None else _offsets(sources, name or "")
     landed = sources.at(EVENTS, offsets)
@@ -78,6 +79,7 @@ def event(sources: Sources, *, name: str | None = None, offset: int | None = Non
             "and how far the jobs have come.",
         )
     if not landed:
+        sources.refuse_erased(name or "")
         raise InputError(
             "unknown_event",
             f'no record with the id "{name}" was taken in, quarantined or repeated. A record whose id could not be read is '
@@ -98,11 +100,13 @@ def _path(sources: Sources, landed: Row) -> EventPath:
     homes = [(table, row) for table in _HOMES for row in sources.at(table, [landed["offset"]]).values()]
     table, row = homes[0] if homes else (None, {})
     pairing: str | None = None
+    orphaned: list[tuple[datetime, int]] = []
     moved: list[Moved] = []
     posted: list[tuple[str, datetime, Add]] = []
     entries = 0
     if table == FEEDBACK:
-        pairing, moved = _paired(sources, row)
+        orphaned = _orphaned(sources, row)
+        pairing, moved = _paired(sources, row, orphaned=sum(sign for _, sign in orphaned) > 0)
     if table == INFERENCES:
         posted = list(_posted(sources, row))
         entries = len(sources.of(OUTCOME_LEDGER, row["request_id"]))
@@ -113,6 +117,7 @@ def _path(sources: Sources, landed: Row) -> EventPath:
         table.name if table else None,
         _facts(table, row),
         pairing,
+        tuple(orphaned),
         tuple(moved),
         tuple(posted),
         entries,
@@ -134,15 +139,18 @@ def _facts(table: Table | None, row: Row) -> dict[str, Any]:
     return {name: row[name] for name in _SAID[table] if row[name] is not None} if table else {}
 
 
-def _paired(sources: Sources, row: Row) -> tuple[str, list[Moved]]:
+def _orphaned(sources: Sources, row: Row) -> list[tuple[datetime, int]]:
+    """When a feedback was without an inference for too long, and when it was found after all."""
+    entries = [one for one in sources.of(ORPHANS, row["request_id"]) if one["feedback_id"] == row["feedback_id"]]
+    return sorted(((utc(one["known_at"]), one["sign"]) for one in entries), key=lambda one: (one[0], -one[1]))
+
+
+def _paired(sources: Sources, row: Row, *, orphaned: bool) -> tuple[str, list[Moved]]:
     """Whether a feedback found its inference, and what it moved."""
     said = sources.of(LABELLED, row["request_id"])
     own = next((each for each in said if each["feedback_id"] == row["feedback_id"]), None)
     if own is None:
-        signs = [
-            each["sign"] for each in sources.of(ORPHANS, row["request_id"]) if each["feedback_id"] == row["feedback_id"]
-        ]
-        return "orphaned" if sum(signs) > 0 else "waiting", []
+        return "orphaned" if orphaned else "waiting", []
     inference = {"model": own["context"]["model"], "offset": own["context"]["offset"]}
     key = [each for each in said if (each["label"], each["item"]) == (own["label"], own["item"])]
     return "labelled", list(_moves(key, own, policies(sources.definitions, inference)))

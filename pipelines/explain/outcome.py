@@ -114,14 +114,22 @@ def outcome(
 ) -> RequestPath:
     """Everything about one request, or about one item and label of it, as far as it was known before `as_of` (all).
 
-    Raises InputError: no_lake, unknown_request, unknown_label, no_frontier, as_of_above_frontier.
+    Raises InputError: no_lake, unknown_request, unknown_label, no_frontier, as_of_above_frontier,
+    request_not_yet_known, event_erased.
     """
     found = sources.of(INFERENCES, request)
     if not found:
+        sources.refuse_erased(request)
         raise _unknown(sources, request)
     inference = found[0]
     declared = named(sources.definitions, model=inference["model"], label=label)
     before = not_above(sources.frontier(), as_of) if as_of else None
+    if before is not None and utc(inference["received_at"]) >= before:
+        raise InputError(
+            "request_not_yet_known",
+            f'"{request}" was received at {utc(inference["received_at"]):%Y-%m-%dT%H:%M:%SZ}: before {before:%Y-%m-%dT%H:%M:%SZ} nothing '
+            "was known of it. Ask as of a later time, or without one.",
+        )
     labelled = [row for row in sources.of(LABELLED, request) if before is None or utc(row["known_at"]) < before]
     entries = [row for row in sources.of(OUTCOME_LEDGER, request) if before is None or utc(row["known_at"]) < before]
     taught = [row for row in sources.of(EXAMPLES, request) if before is None or utc(row["known_at"]) < before]

@@ -132,7 +132,8 @@ def _event(one: EventPath) -> Iterable[Any]:
     if one.repeats is not None:
         yield Text(f"sent again by a redrive: it repeats log offset {one.repeats}")
     if one.pairing:
-        yield Text(f"as feedback it is {one.pairing}")
+        said = ", ".join(f"{'an orphan from' if sign > 0 else 'no more from'} {_at(at)} on" for at, sign in one.orphaned)
+        yield Text(f"as feedback it is {one.pairing}" + (f" ({said})" if said else ""))
     for moved in one.moved:
         force = "" if moved.in_force else ", an earlier policy"
         entries = ", ".join(f"{sign:+d} {_value(value)} known {_at(at)}" for at, sign, value in moved.entries)

@@ -17,10 +17,12 @@ import pyarrow.compute as pc
 from pipelines.bronze.tables import EVENTS
 from pipelines.contract import Table
 from pipelines.definition import Definition, active
-from pipelines.errors import StateError
+from pipelines.definitions import DefinitionBook
+from pipelines.errors import InputError, StateError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.lake import Lake
 from pipelines.moments import rfc3339
+from pipelines.silver.erased import hashed
 from pipelines.silver.tables import CONTROLS
 
 AT_ONCE = 64
@@ -65,6 +67,15 @@ class Sources:
         """Everything that was ever declared, in the order of the log."""
         rows = self.rows(CONTROLS, pc.field("action") == "define", ["body", "offset", "backfill"]).to_pylist()
         return active([Definition.of(msgspec.json.decode(row["body"]), row["offset"], everywhere=row["backfill"] is True) for row in rows])
+
+    def refuse_erased(self, name: str) -> None:
+        """Raise InputError event_erased where a request of this id was erased: the log keeps a keyed hash of it."""
+        if any(hashed(one.key, name) in one.requests for one in DefinitionBook(self._lake).erasures()):
+            raise InputError(
+                "event_erased",
+                f'the request "{name}" was erased with its subject: nothing is left but a keyed hash, by which it is refused if it comes '
+                "again. The certificates under _erasures say what was taken back, and when.",
+            )
 
     def frontier(self) -> datetime:
         """The least time that is fully processed. Raises StateError no_frontier."""
