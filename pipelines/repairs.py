@@ -17,7 +17,7 @@ from rich.text import Text
 from pipelines import checkpoint, leases, moving, view
 from pipelines import settings as configuration
 from pipelines.console import answer, told
-from pipelines.jobs import NAMES, RECONCILE
+from pipelines.jobs import LEASES, NAMES, RECONCILE
 from pipelines.lake import Lake
 from pipelines.paths import checkpoints, existing, log_path, swap_of
 
@@ -57,6 +57,7 @@ def rebuild(asked: Namespace) -> int:
         told_plan = f"{plan['records']:,} records would be processed again, and {plan['bytes'] / 2**20:,.0f} MB replaced."
         answer(asked, plan, lambda: told_plan)
         return 0
+    leases.refuse_held(root, LEASES)  # at once: a session takes long to start
     title = f"{root}: made again from the log, beside the old tables"
     with session.opened(settings) as spark, moving.jobs(title) as show:
         done = make_anew(settings, spark, progress=show)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 from typing import IO, Any
 
 import pytest
 
 from pipelines import leases
+from pipelines.cli import main
 from pipelines.demo import show
 from pipelines.errors import StateError
+from pipelines.log import EmbeddedLog
+from pipelines.paths import log_path
 
 HOLDING = """
 import sys
@@ -40,6 +45,20 @@ def test_a_lease_is_refused_while_another_process_holds_it_and_free_when_that_is
         other.kill()
     with leases.hold_by_process(tmp_path, ["land", "tally"], "me"):
         pass
+
+
+@pytest.mark.parametrize("command", [["rebuild"], ["reconcile"], ["erase", "--subject", "ann"], ["run", "--once"]], ids=lambda one: one[0])
+def test_a_command_is_refused_before_a_session_starts(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    EmbeddedLog(log_path(tmp_path)).close()
+    monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")  # where no Java listens: a session would not start
+    with subprocess.Popen([sys.executable, "-c", HOLDING.replace("tally", "reconcile"), str(tmp_path)], stdin=PIPE, stdout=PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        assert main([*command, "--json", "--lake", str(tmp_path)]) == 5
+        assert json.loads(capsys.readouterr().out)["error"] == "lease_held"
+        other.kill()
 
 
 def test_a_demo_that_still_runs_is_not_replaced_by_the_next(tmp_path: Path) -> None:
