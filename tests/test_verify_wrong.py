@@ -159,7 +159,7 @@ def test_a_record_in_a_wrong_home_is_found(
         *((INFERENCES, one) for one in ({"score": 0.5}, {"prediction": None}, {"version": "9"}, {"features": "{}"},
         {"segments": [("x", "y")]}, {"measures": [("x", Decimal(1))]}, {"items": [{"item": "i"}]},
         {"served_at": datetime(2026, 3, 1, tzinfo=UTC)})),
-        *((FEEDBACK, one) for one in ({"value": 0.0}, {"rater": "z"}, {"target_feedback_id": "f9"}, {"item": "i"},
+        *((FEEDBACK, one) for one in ({"value": 0.0}, {"feedback_id": "f9"}, {"target_feedback_id": "f9"}, {"item": "i"},
         {"received_at": datetime(2026, 3, 1, tzinfo=UTC)})),
     ],
     ids=lambda changed: next(iter(changed)) if isinstance(changed, dict) else changed.name,

@@ -16,9 +16,10 @@ from pipelines.verify.ground import Gathered, Ground, ordered, schema
 from pipelines.verify.quality import nine, shortest
 from pipelines.verify.report import Difference
 
-_PLAIN = {name: f'"{name}"' for name in ("model", "version", "status", "prediction_text", "score", "subject", "session", "asked")}
+_NAMES = ("request_id", "model", "version", "status", "prediction_text", "subject", "session")
+_TEXTS = ("feedback_id", "request_id", "label", "value_text", "action", "rater", "role", "target_feedback_id")
 _INFERENCE = {
-    **_PLAIN,
+    **{name: name for name in (*_NAMES, "score", "asked")},
     "served_at": "epoch_us(served_at)",
     "received_at": "epoch_us(received_at)",
     "prediction": "prediction + 0.0",
@@ -32,7 +33,7 @@ _INFERENCE = {
 """Columns of silver.inferences that a number or an example depends on, in SQL."""
 _SAID_INFERENCE = pa.schema(
     [
-        *schema("id model version status prediction_text subject session", "served_at received_at", "prediction score asked"),
+        *schema(" ".join(_NAMES), "offset served_at received_at", "prediction score asked"),
         ("features", pa.binary()),
         ("scores", pa.map_(pa.string(), pa.float64())),
         ("segments", pa.map_(pa.string(), pa.string())),
@@ -41,15 +42,14 @@ _SAID_INFERENCE = pa.schema(
         ("items", pa.list_(pa.struct([("item", pa.string()), ("score", pa.float64())]))),
     ]
 )
-_TEXTS = ("request_id", "label", "value_text", "action", "rater", "role", "target_feedback_id")
 _FEEDBACK = {
-    **{name: f'"{name}"' for name in _TEXTS},
+    **{name: name for name in _TEXTS},
     "item": "coalesce(item, '')",
     "value": "value + 0.0",
     "given_at": "epoch_us(given_at)",
     "received_at": "epoch_us(received_at)",
 }
-_SAID_FEEDBACK = schema(f"id item {' '.join(_TEXTS)}", "given_at received_at", "value")
+_SAID_FEEDBACK = schema(f"item {' '.join(_TEXTS)}", "offset given_at received_at", "value")
 _MAPS = ("scores", "segments", "measures", "experiments")
 
 
@@ -66,7 +66,7 @@ def _compare(
 ) -> None:
     shape, rows = said
     columns = ", ".join(f"{sql} AS {name}" for name, sql in held.items())
-    stored = ground.stored(table).select(f'{identity} AS id, "offset" AS o, {columns}', f'"offset" < {ground.end}')
+    stored = ground.stored(table).select(f'"offset", {columns}', f'"offset" < {ground.end}')
     if stored is None:
         return
     gathered = Gathered(ground.db, {"said": shape})
@@ -78,8 +78,8 @@ def _compare(
     named = ", ".join(f"CASE WHEN {differs} THEN '{name}' END" for name, differs in wrong)
     expected, found = (", ".join(f"CASE WHEN {differs} THEN {_told(name, side)} END" for name, differs in wrong) for side in "sr")
     differing = ground.db.execute(
-        f"SELECT r.o, r.id, concat_ws(', ', {named}), concat_ws(', ', {expected}), concat_ws(', ', {found}) "
-        f"FROM ({stored}) AS r JOIN said AS s USING (id) WHERE {' OR '.join(apart)} ORDER BY ALL"
+        f"SELECT s.\"offset\", s.{identity}, concat_ws(', ', {named}), concat_ws(', ', {expected}), concat_ws(', ', {found}) "
+        f'FROM ({stored}) AS r JOIN said AS s USING ("offset") WHERE {" OR ".join(apart)} ORDER BY ALL'
     ).fetchall()
     ground.db.execute("DROP TABLE said")
     ground.findings.counted(len(differing))
@@ -97,7 +97,6 @@ def _inference(said: Inference) -> dict[str, Any]:
     prediction, text = (None, said.prediction) if isinstance(said.prediction, str) else (said.prediction, None)
     return {
         **said._asdict(),
-        "id": said.request_id,
         "prediction": prediction,
         "prediction_text": text,
         "scores": list((said.scores or {}).items()),
@@ -111,7 +110,6 @@ def _feedback(said: Feedback) -> dict[str, Any]:
     value, text = (None, said.value) if isinstance(said.value, str) else (said.value, None)
     return {
         **said._asdict(),
-        "id": said.feedback_id,
         "value": value,
         "value_text": text,
         "target_feedback_id": said.target,
