@@ -83,9 +83,9 @@ def _compare(
     ).fetchall()
     ground.db.execute("DROP TABLE said")
     ground.findings.counted(len(differing))
-    for offset, name, which, *sides in differing[: ground.findings.room(table, None)]:
+    for offset, name, which, wanted, held_there in differing[: ground.findings.room(table, None)]:
         key: dict[str, object] = {identity: name, "columns": which}
-        ground.findings.keep(Difference(table, key, *sides, None, ground.evidence.of_position(offset), (offset,)))
+        ground.findings.keep(Difference(table, key, wanted, held_there, None, ground.evidence.of_position(offset), (offset,)))
 
 
 def _told(name: str, side: str) -> str:
