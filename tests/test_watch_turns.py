@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shutil import copytree, rmtree
 from typing import Any
 
 import numpy as np
@@ -218,6 +219,25 @@ def test_who_died_before_it_had_written_all_leaves_nothing_out(
             looking()
     assert looking() > 0
     assert {row["rule"] for row in lake.read(ALERTS).to_pylist()} == {"low", "dropped"}
+
+
+def test_what_an_old_copy_of_a_ledger_lacks_is_written_again(watched: Watched, looked: tuple[Lake, Watch], tmp_path: Path) -> None:
+    lake, looking = looked
+    for table in (ALERTS, DRIFT):
+        copytree(lake.path(table), tmp_path / table.name)
+    append(lake, STATISTICS, [row for day in (44, 45) for row in answered(watched, day, 10, 90)])
+    reach(lake, MONDAY + 49 * DAY)
+    looking()
+    written = [rows_of(lake, table) for table in (ALERTS, DRIFT)]
+    fired = states(lake)
+    for table in (ALERTS, DRIFT):
+        rmtree(lake.path(table))
+        copytree(tmp_path / table.name, lake.path(table))
+    restored = Lake(lake.root)
+    assert rows_of(restored, ALERTS) < written[0]
+    Watch(restored, [watched])()
+    assert [rows_of(restored, table) for table in (ALERTS, DRIFT)] == written
+    assert states(restored) == fired
 
 
 def test_a_pause_that_reaches_back_counts_as_if_it_had_been_known(looked: tuple[Lake, Watch]) -> None:
