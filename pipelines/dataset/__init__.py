@@ -4,6 +4,7 @@
 what is drawn (`sampling.py`) and where it goes (`splitting.py`); `manifest.py` is what is kept of it.
 """
 
+from pipelines.dataset.inputs import inputs
 from pipelines.dataset.loading import load
 
-__all__ = ["load"]
+__all__ = ["inputs", "load"]

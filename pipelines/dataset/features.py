@@ -16,7 +16,8 @@ _KINDS: dict[type, str] = {float: "number", str: "text", bool: "boolean"}
 _AT_ONCE = 1 << 16
 _SHOWN = ("tenant", "unit", "unit_id", "item", "served_at", "known_at", "label", "basis", "weight", "split", "version")
 _BEHIND = ("prediction", "score", "segments", "offset")
-_TAKEN = frozenset((*_SHOWN, *_BEHIND))
+TAKEN = frozenset((*_SHOWN, *_BEHIND))
+"""The columns of a release beside its features."""
 Scalar = float | str | bool | None
 _decode = msgspec.json.Decoder(dict[str, Scalar]).decode
 
@@ -58,7 +59,7 @@ def typed(rows: pa.Table, features: Mapping[str, str], label: str) -> pa.Table:
 
 def column_of(feature: str) -> str:
     """The name of the column of a feature."""
-    return f"feature.{feature}" if feature in _TAKEN else feature
+    return f"feature.{feature}" if feature in TAKEN else feature
 
 
 def label_type(rows: pa.Table) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipelines.dataset import inputs
 from pipelines.dataset.scores import with_scores
 from pipelines.definition import Definition
 from pipelines.errors import InputError
@@ -18,6 +19,9 @@ from pipelines.retrain.declared import Acceptance
 from pipelines.retrain.ledger import Row, append
 from pipelines.retrain.losses import doubles, greatest, kind_of, likeliest, needs_scores, texts
 from pipelines.retrain.tracking import CHALLENGER, Tracking
+
+_TYPES = {"boolean": pa.bool_(), "integer": pa.int32(), "long": pa.int64(), "float": pa.float32(), "double": pa.float64()}
+"""What a signature may ask of a number or a flag. How a number was made a text is not known: MLflow refuses that."""
 
 
 def judge(lake: Lake, tracking: Tracking, row: Row, rows: pa.Table, *, definition: Definition, acceptance: Acceptance) -> Row:
@@ -42,13 +46,11 @@ def scores(model: Any, rows: pa.Table, definition: Definition, acceptance: Accep
     A number of each; of several columns, as of predict_proba, the last. Of a category a column per class, named by the frame that it
     answers or by its signature, else in the order of the declared classes; or for zero_one the class.
     """
-    inputs = model.metadata.get_input_schema()
-    names = inputs.input_names() if inputs is not None and inputs.has_input_names() else rows.column_names
     category = kind_of(definition) == "category"
     if not rows.num_rows:
         return np.empty((0, len(definition.classes))) if needs_scores(definition, acceptance) and category else np.empty(0)
     try:
-        answered = model.predict(rows.select(names).to_pandas())
+        answered = model.predict(_asked(model, rows))
         found = np.asarray(answered) if category else np.asarray(answered, float)
     except Exception as error:  # the model is anybody's code
         raise InputError("model_mute", f"the challenger cannot score the rows that were held out: {str(error)[:500]}") from error
@@ -61,6 +63,16 @@ def scores(model: Any, rows: pa.Table, definition: Definition, acceptance: Accep
         count = int(np.isfinite(found).sum())
         raise InputError("model_mute", f"of {rows.num_rows:,} rows that were held out the challenger scored {count:,}")
     return found
+
+
+def _asked(model: Any, rows: pa.Table) -> Any:
+    """What the model asks for, by the names and in the types of its signature; all features where it has none."""
+    schema = model.metadata.get_input_schema()
+    if schema is None or not schema.has_input_names():
+        return inputs(rows)
+    wanted = {one.name: _TYPES[one.type.name] for one in schema.inputs if getattr(one.type, "name", "") in _TYPES}
+    found = inputs(rows, wanted)
+    return found[[name for name in schema.input_names() if name in found]]
 
 
 def _named(model: Any, answered: Any) -> list[str]:
