@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from pipelines.demo import model
 from pipelines.demo.sender import Said
@@ -15,7 +16,7 @@ from pipelines.errors import StateError
 from pipelines.extras import extra
 from pipelines.retrain.ledger import Row
 from pipelines.retrain.losses import SHADOW
-from pipelines.retrain.tracking import CHALLENGER, CHAMPION, Tracking
+from pipelines.retrain.tracking import CHALLENGER, CHAMPION, Tracking, hushed
 
 FIRST = model.VERSION
 """The version fitted on 1 to 14 January: it scores every flight, in the shadow of whatever serves, as if there were no loop."""
@@ -71,10 +72,12 @@ def register_first(tracking: Tracking, flights: pd.DataFrame, at: pd.Timestamp, 
     """Fit the first version on the flights that have arrived before a time, by the script that fits the later ones; make it champion."""
     train = extra("pipelines.retrain.train")
     arrived = flights[flights.arrived_at < at]
-    rows = features(arrived, texts).assign(label=(arrived.delay >= model.LATE).astype(float), weight=1.0)
+    learnt = features(arrived, texts).assign(label=(arrived.delay >= model.LATE).astype(float), weight=1.0)
+    rows = pa.Table.from_pandas(learnt, preserve_index=False)
     fitted = train.fit(rows, "binary")
     called = f"{model.NAME} of January"
     with tracking.spoken_to() as mlflow, mlflow.start_run(experiment_id=tracking.experiment(experiment), run_name=called):
-        mlflow.log_params({"rows": len(rows), "until": str(at)})
-        train.register(fitted, rows, model.NAME, "binary")
+        mlflow.log_params({"rows": rows.num_rows, "until": str(at)})
+        with hushed():
+            train.register(fitted, rows, model.NAME, "binary")
     tracking.move(model.NAME, CHAMPION, FIRST)

@@ -37,7 +37,8 @@ class Tracking:
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # answers go there, such as JSON
         mlflow = extra("mlflow")
         try:
-            self.client: Any = mlflow.MlflowClient(self.uri)
+            with hushed():
+                self.client: Any = mlflow.MlflowClient(self.uri)
         except Exception as error:  # it opens a database at once, and passes on what that says
             raise self._unreachable(error) from error
         self._errors = (mlflow.exceptions.MlflowException, OSError)
@@ -204,6 +205,17 @@ class Tracking:
             "tracking_unreachable",
             f"{self.uri}: MLflow did not do what was asked ({found}). {ask} The next `hindsight launch` goes on from here.",
         )
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """MLflow does not say what it makes and registers meanwhile, nor what it warns of; what fails is raised all the same."""
+    stream = extra("mlflow.utils.logging_utils").MLFLOW_LOGGING_STREAM
+    stream.write = lambda _: None  # it has a switch, which other parts of MLflow turn on again
+    try:
+        yield
+    finally:
+        vars(stream).pop("write", None)
 
 
 @contextmanager
