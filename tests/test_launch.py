@@ -20,7 +20,7 @@ from pipelines.errors import InputError, MachineError
 from pipelines.extras import extra
 from pipelines.gold.tables import EXAMPLES
 from pipelines.lake import Lake
-from pipelines.retrain import launch
+from pipelines.retrain import launch, project
 from pipelines.retrain.launch import Loop, retry, turn
 from pipelines.retrain.ledger import histories
 from pipelines.retrain.tables import RETRAININGS
@@ -81,31 +81,29 @@ def test_a_bad_challenger_is_refused(root: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "told", "most"),
     [
-        ("crashing", "[training_failed]\nno column named price", 120),
-        ("hanging", "[training_timeout]", 4),
-        pytest.param("modelless", "[no_model]", 120, marks=pytest.mark.long),
+        pytest.param("crashing", "[training_failed]\nno column named price", 120, id="crashing"),
+        pytest.param("hanging", "[training_timeout]", 4, id="hanging"),
+        pytest.param("modelless", "[no_model]", 120, marks=pytest.mark.long, id="modelless"),
     ],
 )
-def test_a_training_that_goes_wrong_fails_the_trigger_and_says_why(root: Path, entry: str, told: str, most: int) -> None:
+def test_a_training_that_goes_wrong_fails_the_trigger_says_why_and_is_tried_again(
+    root: Path, entry: str, told: str, most: int
+) -> None:
     loop = ready(root, entry)
     path = loop.models / "m.toml"
     path.write_text(path.read_text().replace("2 minutes", f"{most} seconds"))
-    assert list(steps(turn(loop)))[-1] == "failed"
-    (row,) = [row for row in histories(loop.lake)["t1"] if row["step"] == "failed"]
-    assert told in row["reason"]
+    assert list(steps(turn(loop))) == ["claimed", "released", "started", "failed"]
+    failed = histories(loop.lake)["t1"][-1]
+    assert told in failed["reason"]
     assert turn(loop) == []
     assert len(runs(loop)) == 1
+    assert project.at_work(loop.folder, failed["run_id"]) is None
     assert loop.tracking.client.search_registered_models() == []
-
-
-def test_a_training_that_went_wrong_is_tried_again_when_its_script_is_mended(root: Path) -> None:
-    loop = ready(root, "crashing")
-    turn(loop)
-    path = loop.models / "m.toml"
-    path.write_text(path.read_text().replace('entry = "crashing"', 'entry = "main"'))
+    model_file(loop.models, f'project = "{PROJECT}"')
     assert [row["step"] for row in retry(loop, "t1")][-1] == "promoted"
     assert taken(loop) == ["claimed", "released", "started", "failed", "claimed", "released", "started", "trained", "judged", "promoted"]
     assert loop.tracking.alias("m", CHAMPION) == "1"
+    assert [len(loop.tracking.runs("loop", "t1", attempt)) for attempt in (1, 2)] == [1, 1]
 
 
 def test_a_release_that_is_refused_fails_the_trigger_starts_no_run_and_can_be_retried(root: Path) -> None:
