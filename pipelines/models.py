@@ -102,7 +102,7 @@ def _label(name: str, body: Any, shared: dict[str, Any], problems: Problems) -> 
         problems.wrong_type(where, body, "a table")
         return None
     kind = body.get("type")
-    if kind not in _OF_TYPE:
+    if kind not in tuple(_OF_TYPE):
         problems.bad_value(f"{where}.type", kind, f"one of {either(_OF_TYPE)}{nearest(str(kind), _OF_TYPE)}")
         return None
     label = Keys(body, f"{where}.", (*_COMMON, *_OF_TYPE[kind]), problems)

@@ -131,6 +131,7 @@ def test_a_positive_may_be_a_text(tmp_path: Path) -> None:
             "labels.l.positive: expected a number or a string",
         ),
         (BINARY.replace('resolve = "latest"', 'resolve = "last"'), "bad_value", "labels.l.resolve: expected one of"),
+        (BINARY.replace('type = "binary"', "type = []"), "bad_value", "labels.l.type: expected one of"),
         (
             BINARY.replace("2 hours", "soon"),
             "bad_value",
