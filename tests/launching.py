@@ -13,10 +13,13 @@ from typing import Any
 from pipelines import leases
 from pipelines.models import load_models
 from pipelines.retrain import decide, held_out, launch
+from pipelines.retrain.targets import TARGETS
 from pipelines.retrain.tracking import CHAMPION, Tracking
 from tests.retraining import loop_of
 
 POINTS = ("claimed", "released", "run_created", "started", "trained", "judged", "alias_moved")
+ORDERED = "ordered"
+"""Where training is elsewhere: that is told, and not yet written down."""
 
 
 def die() -> None:
@@ -48,6 +51,14 @@ def dying(point: str, passes: int) -> None:
         move(self, model, alias, version)
         may_come(point == "alias_moved" and alias == CHAMPION)
 
+    def telling(tell: Any) -> Any:
+        def told(*given: Any) -> None:
+            tell(*given)
+            may_come(point == ORDERED)
+
+        return told
+
+    launch.TARGETS = {name: telling(tell) for name, tell in TARGETS.items()}
     launch.append = decide.append = held_out.append = appended
     Tracking.run_of, Tracking.move = created, moved  # type: ignore[method-assign]
 

@@ -46,13 +46,17 @@ def kafka(retrain: Retrain, order: Order) -> None:
 
     Raises MachineError `target_refused` or `extra_missing`.
     """
-    producer = extra("confluent_kafka", "kafka").Producer({"bootstrap.servers": retrain.url, "enable.idempotence": True})
-    errors: list[Any] = []
-    body = json.dumps(dict(order)).encode()
-    producer.produce(retrain.topic, body, key(order).encode(), on_delivery=lambda error, _: errors.append(error))
-    left = producer.flush(TIMEOUT)
-    if left or any(errors):
-        raise _refused(f"{retrain.url}, topic {retrain.topic}", str(next(filter(None, errors), "no answer")))
+    told: list[Any] = []
+    known = {"bootstrap.servers": retrain.url, "enable.idempotence": True, "message.timeout.ms": TIMEOUT * 1000}
+    # what it would print, it tells
+    producer = extra("confluent_kafka", "kafka").Producer(known | {"log_level": 0, "error_cb": told.append})
+    taken: list[bool] = []
+    producer.produce(
+        retrain.topic, json.dumps(dict(order)).encode(), key(order).encode(), on_delivery=lambda error, _: taken.append(error is None)
+    )
+    producer.flush(TIMEOUT + 1)
+    if taken != [True]:
+        raise _refused(f"{retrain.url}, topic {retrain.topic}", told[0].str() if told else "no answer")
 
 
 TARGETS: dict[str, Callable[[Retrain, Order], None]] = {
