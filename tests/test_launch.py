@@ -106,6 +106,16 @@ def test_a_training_that_goes_wrong_fails_the_trigger_says_why_and_is_tried_agai
     assert [len(loop.tracking.runs("loop", "t1", attempt)) for attempt in (1, 2)] == [1, 1]
 
 
+def test_a_project_that_is_not_there_fails_the_trigger_by_its_name(root: Path) -> None:
+    loop = ready(root)
+    model_file(loop.models, 'project = "nowhere/trian"')
+    assert list(steps(turn(loop))) == ["claimed", "released", "failed"]
+    reason = histories(loop.lake)["t1"][-1]["reason"]
+    assert "[no_project]" in reason
+    assert f"retrain.project: there is no folder {Path('nowhere/trian').absolute()}" in reason
+    assert runs(loop) == []
+
+
 def test_a_release_that_is_refused_fails_the_trigger_starts_no_run_and_can_be_retried(root: Path) -> None:
     loop = ready(root)
 

@@ -171,8 +171,10 @@ def _release(loop: Loop, row: Row) -> Row:
 
 
 def _start(loop: Loop, row: Row) -> Row:
-    """One run, which knows its release, and a target that has it."""
+    """One run, which knows its release, and a target that has it. Raises ConfigError `no_project`, before there is a run."""
     retrain, _ = loop.declared(row["model"])
+    if retrain.target == "local":
+        project.named(retrain)
     tags = {"mlflow.runName": f"{row['model']} {row['trigger']}", "hindsight.model": row["model"]}
     run_id = loop.tracking.run_of(retrain.experiment, row["trigger_id"], row["attempt"], tags)
     loop.tracking.log_release(run_id, row["release"], row["digest"])

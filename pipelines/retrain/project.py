@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from pipelines.errors import ConfigError
 from pipelines.retrain.declared import Retrain
 
 PROJECT = Path(__file__).parent
@@ -25,6 +26,15 @@ _MLFLOW = re.compile(r"[0-9/]{10} [0-9:]{8} [A-Z]+ mlflow")
 _POLL = 0.01
 
 
+def named(retrain: Retrain) -> str:
+    """The project that trains. Raises ConfigError `no_project`: what is no folder MLflow takes for a repository, and asks the network."""
+    found = retrain.project or str(PROJECT)
+    if ":" not in found and not Path(found).is_dir():
+        told = "expected one with an MLproject, by its whole path or from where `hindsight` is started, or the address of a repository"
+        raise ConfigError("no_project", f"retrain.project: there is no folder {Path(found).absolute()}; {told}")
+    return found
+
+
 def begin(folder: Path, run_id: str, retrain: Retrain, given: Mapping[str, str], uri: str) -> None:
     """Start a run's training, unless it is at work already: it outlives a launcher that was killed, and is taken over then.
 
@@ -33,8 +43,7 @@ def begin(folder: Path, run_id: str, retrain: Retrain, given: Mapping[str, str],
     if at_work(folder, run_id) is not None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    project = retrain.project or str(PROJECT)
-    command = [sys.executable, "-m", "mlflow", "run", project, "-e", retrain.entry, "--run-id", run_id, "--env-manager", "local"]
+    command = [sys.executable, "-m", "mlflow", "run", named(retrain), "-e", retrain.entry, "--run-id", run_id, "--env-manager", "local"]
     for name, value in given.items():
         command += ["-P", f"{name}={value}"]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
