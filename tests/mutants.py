@@ -795,10 +795,10 @@ MUTANTS = (
         "tests/test_retrain_script.py::test_flags_and_whole_numbers_are_given_as_a_signature_asks",
     ),
     Mutant(
-        "a training that hangs lives on",
+        "a training that was ended is said to have ended by itself",
         "retrain/project.py",
-        "os.killpg(process.pid, signal.SIGKILL)",
-        "pass",
+        "return False",
+        "return True",
         "tests/test_launch.py::test_a_training_that_goes_wrong_fails_the_trigger_says_why_and_is_tried_again[hanging]",
     ),
     Mutant(
