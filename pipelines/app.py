@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from itertools import takewhile
 
 from pyspark.errors import StreamingQueryException
@@ -17,12 +18,13 @@ from pipelines.consumed import consumed
 from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook, backfilled, declare
-from pipelines.errors import StateError, disk_full
+from pipelines.errors import HindsightError, StateError, disk_full
 from pipelines.groups import Group, select
 from pipelines.job import run_batch
 from pipelines.jobs import NAMES, RECONCILE, TABLES, WATCH
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
+from pipelines.log.intake import Intake
 from pipelines.maintain import maintain
 from pipelines.paths import (
     checkpoints,
@@ -32,7 +34,7 @@ from pipelines.paths import (
     refuse_half_filled,
     refuse_half_rebuilt,
 )
-from pipelines.settings import Settings
+from pipelines.settings import Kafka, Settings
 from pipelines.silver.rules import RowRules
 from pipelines.watch.rules import Watched
 from pipelines.watch.watch import Watch
@@ -45,7 +47,7 @@ class Application:
 
     `with Application(settings, spark) as app: app.start() … app.stop()`, or `app.drain()` for what is there now. Leases are held
     inside the `with`. `given` definitions stand before the log, for tests; others are declared in it by `start`. `watched`: the rules
-    by which alerts, drift and triggers are posted whenever the frontier has moved.
+    by which alerts, drift and triggers are posted whenever the frontier has moved. `topic`: what the landing job takes into the log.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Application:
         definitions: Sequence[Definition | RowRules] = (),
         given: Sequence[Definition] = (),
         watched: Sequence[Watched] = (),
+        topic: Kafka | None = None,
     ) -> None:
         self.settings, self.spark = settings, spark
         self.root = settings.lake.path.resolve()
@@ -66,11 +69,13 @@ class Application:
         self.log = EmbeddedLog(log_path(self.root), durable=settings.log.fsync)
         self._definitions, self._given = definitions, given
         self._watch = Watch(self.lake, watched)
+        lands = any(job.name == "land" for group in self.groups for job in group.jobs)
+        self._intake = Intake(self.log, topic) if topic is not None and topic.brokers and lands else None
         self._backfilled: list[Definition] = []
         self._stack = ExitStack()
         self._stopping = threading.Event()
-        self._settler: threading.Thread | None = None
-        self._failure: BaseException | None = None
+        self._beside: list[threading.Thread] = []
+        self._failures: dict[str, BaseException] = {}
 
     def __enter__(self) -> Application:
         names = [job.name for group in self.groups for job in group.jobs] + [RECONCILE, WATCH] * self.reconciles
@@ -103,12 +108,15 @@ class Application:
 
     def start(self) -> None:
         """Start the queries, and reconcile beside them."""
+        if self._intake is not None:
+            self._intake.check()
         self._prepare()
         for group in self.groups:
             self._start(group, once=False)
         if self.reconciles:
-            self._settler = threading.Thread(target=self._settle_on, name="reconcile", daemon=True)
-            self._settler.start()
+            self._start_beside(RECONCILE, self._settle_on)
+        if self._intake is not None:
+            self._start_beside("intake", partial(self._intake.run, self._stopping))
 
     def drain(self, progress: Callable[[], None] = lambda: None, *, tick: bool = True) -> None:
         """Process what is in the log now, and stop: chain after chain, then reconcile until nothing is left.
@@ -117,6 +125,8 @@ class Application:
         """
         # A query that ends within seconds would never see to its state, and each start read all that it ever changed.
         self.spark.conf.set("spark.sql.streaming.stateStore.maintenanceInterval", "1s")
+        if self._intake is not None:
+            self._intake.catch_up(progress)
         self._prepare(progress)
         if tick:
             self.log.tick()
@@ -139,7 +149,9 @@ class Application:
     def check(self) -> None:
         """Raise what has gone wrong in a query or in reconcile: StateError `job_failed`, MachineError `disk_full`."""
         failed: dict[str, BaseException | None] = {g.name: g.query.exception() if g.query else None for g in self.groups}
-        for name, error in (*failed.items(), (RECONCILE, self._failure)):
+        for name, error in (*failed.items(), *self._failures.items()):
+            if isinstance(error, HindsightError):
+                raise error
             if error is not None:
                 raise disk_full(error) or StateError("job_failed", f"{name}: {_first_lines(str(error))}") from error
 
@@ -159,8 +171,10 @@ class Application:
         for group in self.groups:
             if group.query is not None:
                 group.query.stop()
-        if self._settler is not None:
-            self._settler.join(timeout=30)
+        for thread in self._beside:
+            thread.join(timeout=30)
+        if self._intake is not None:
+            self._intake.close()
 
     def _prepare(self, progress: Callable[[], None] = lambda: None) -> None:
         """Finish a backfill that is under way, and know what is backfilled from the first batch on.
@@ -235,22 +249,31 @@ class Application:
             .load(str(self.lake.path(table)))
         )
 
+    def _start_beside(self, name: str, work: Callable[[], None]) -> None:
+        """Do something beside the queries; how it fails is for `check` to tell."""
+
+        def kept() -> None:
+            try:
+                work()
+            except Exception as error:
+                if not self._stopping.is_set():
+                    self._failures[name] = error
+
+        self._beside.append(threading.Thread(target=kept, name=name, daemon=True))
+        self._beside[-1].start()
+
     def _settle_on(self) -> None:
         """The reconcile thread: frontier by the clock, then settle, hand over, wait, record; again and again."""
         every, ticked = self.settings.run.reconcile_every.total_seconds(), time.monotonic()
-        try:
-            while not self._stopping.is_set():
-                if time.monotonic() - ticked >= self.settings.run.frontier_every.total_seconds():
-                    self.log.tick()
-                    ticked = time.monotonic()
-                landed = self._landed()
-                if self._consumed(wait=True):
-                    self._settle(landed, lambda: self._consumed(wait=True))
-                maintain(self.root, TABLES, self.settings.maintain, vacuum=False)
-                self._stopping.wait(every)
-        except Exception as error:
-            if not self._stopping.is_set():
-                self._failure = error
+        while not self._stopping.is_set():
+            if time.monotonic() - ticked >= self.settings.run.frontier_every.total_seconds():
+                self.log.tick()
+                ticked = time.monotonic()
+            landed = self._landed()
+            if self._consumed(wait=True):
+                self._settle(landed, lambda: self._consumed(wait=True))
+            maintain(self.root, TABLES, self.settings.maintain, vacuum=False)
+            self._stopping.wait(every)
 
     def _settle(self, landed: int, hand_over: Callable[[], bool]) -> None:
         """Settle what has landed below an offset and been consumed since, slice by slice; then watch, up to the new frontier.

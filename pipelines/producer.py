@@ -11,6 +11,7 @@ from pipelines.gates.suite import declared
 from pipelines.guards import refuse_a_short_log
 from pipelines.lake import Lake
 from pipelines.log import EmbeddedLog
+from pipelines.log.kafka import TopicLog, no_topic
 from pipelines.paths import checkpoints, log_path, refuse_a_lost_log
 from pipelines.settings import Settings
 from pipelines.silver.tables import CONTROLS
@@ -24,6 +25,17 @@ def open_log(lake: Path | None = None, conf: Path | None = None) -> EmbeddedLog:
     what comes later. Close the log when done. Raises StateError `log_missing` or `log_short` where records that landed are gone from it.
     """
     return declared_log(configuration.load(conf, lake_path=lake))
+
+
+def open_topic(settings: Settings | None = None) -> TopicLog:
+    """The Kafka topic of the settings, to `append` to; `hindsight run` takes it into the log, and declares the models there.
+
+    Raises ConfigError `no_topic`, `kafka_refused`, MachineError `kafka_unreachable`, `extra_missing`, StateError `topic_missing`.
+    """
+    kafka = (settings or configuration.load()).kafka
+    if not kafka.brokers:
+        raise no_topic()
+    return TopicLog(kafka)
 
 
 def declared_log(settings: Settings) -> EmbeddedLog:

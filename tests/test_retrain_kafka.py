@@ -24,7 +24,7 @@ from tests.launching import ORDERED
 from tests.retraining import fill, loop_of, model_file, steps, trigger
 
 pytestmark = [
-    pytest.mark.kafka,
+    pytest.mark.places,
     *(pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("DeprecationWarning", "FutureWarning", "UserWarning")),
 ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,10 +81,16 @@ class EmbeddedLog:
             else:
                 return
 
-    def append(self, payloads: Sequence[bytes], received_at: Sequence[datetime] | None = None) -> int:
+    def append(
+        self,
+        payloads: Sequence[bytes],
+        received_at: Sequence[datetime] | None = None,
+        within: Callable[[sqlite3.Connection], None] = lambda _: None,
+    ) -> int:
         """Append records in order and return the offset of the last one; they are on disk by then.
 
-        With `received_at`, history is imported: its clock is claimed, and each receipt is max(claimed, floor).
+        With `received_at`, history is imported: its clock is claimed, and each receipt is max(claimed, floor). `within` writes
+        more in the same transaction: where the records came from.
         Raises InputError `empty_append` or `received_at_invalid`, MachineError `disk_full`: none of the records is there then.
         """
         if not payloads:
@@ -104,6 +110,7 @@ class EmbeddedLog:
                 times[i] = max(times[i], floor)
                 if b"frontier" in payload or b"\\u00" in payload:
                     floor = max(floor, asserted(payload, now))
+            within(self._db)
             return self._write(payloads, times, "claimed" if claimed else "log", now, max(floor, 0 if claimed else own))
 
     def control(self, *payloads: bytes) -> int:

@@ -126,4 +126,5 @@ def _disorder(db: sqlite3.Connection) -> str:
 
 
 def _tables(db: sqlite3.Connection) -> list[list[str]]:
-    return sorted(str(sql).split() for (sql,) in db.execute("SELECT sql FROM sqlite_master"))
+    """What every log has; how far topics were taken is there where any were."""
+    return sorted(str(sql).split() for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE tbl_name != 'taken'"))

@@ -1,0 +1,140 @@
+"""Records of a Kafka topic into the log, each once.
+
+The log stays what everything rests on: Kafka forgets by its retention, and cannot erase one person. How far the topic has been
+taken is written in the transaction that appends the records, so a crash at any moment takes none twice and leaves none out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from threading import Event
+from typing import Any
+
+from pipelines.errors import MachineError
+from pipelines.log.embedded import EmbeddedLog
+from pipelines.log.kafka import Asked, Bounds, Topic, failed, library, options, received
+from pipelines.log.taken import note, refuse_another, refuse_lost, taken
+from pipelines.settings import Kafka
+
+AT_ONCE = 20_000
+"""The most records of one append."""
+_WAIT = 0.1
+"""Seconds that a batch waits for its records: what the way through Kafka adds to a record's own."""
+_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+"""Seconds before a broker that did not answer is asked again: at first, and at last."""
+
+
+class Intake:
+    """Takes a topic into a log. One at a time: the lease of `land` sees to it."""
+
+    def __init__(self, log: EmbeddedLog, kafka: Kafka) -> None:
+        self._log, self._kafka = log, kafka
+        self._asked = Asked(kafka)
+        self._consumer: Any = None
+        self._topic: Topic | None = None
+        self._reached: dict[int, int] = {}
+
+    def check(self) -> Bounds:
+        """What the topic holds. Raises what `Asked`, `refuse_another` and `refuse_lost` raise."""
+        found = self._same()
+        bounds = self._asked.bounds(found)
+        before = taken(self._log.path, self._kafka.topic)
+        if before is not None:
+            refuse_lost(self._kafka, bounds, before)
+        return bounds
+
+    def catch_up(self, progress: Callable[[], None] = lambda: None) -> None:
+        """Take what the topic holds now."""
+        goal = {part: end for part, (first, end) in self.check().items() if end > first}
+        while any(self._reached.get(part, 0) < end for part, end in goal.items()):
+            self.take()
+            progress()
+
+    def run(self, stopping: Event) -> None:
+        """Take what comes, until told to stop. A broker that does not answer is asked again, after growing pauses."""
+        pause = _PAUSE
+        while not stopping.is_set():
+            try:
+                self.take()
+                pause = _PAUSE
+            except MachineError as error:
+                if error.code != "kafka_unreachable":
+                    raise
+                stopping.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def take(self) -> int:
+        """Take one batch; how many records, 0 where none came for a moment. Raises what `check` raises."""
+        try:
+            if self._consumer is None:
+                self._open()
+            return self._take(self._consumer.consume(AT_ONCE, timeout=_WAIT))
+        except BaseException as error:
+            self.close()  # it has read on; the next one begins where the log ends
+            if isinstance(error, library().KafkaException):
+                raise failed(self._kafka, error) from error
+            raise
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    def _take(self, messages: Sequence[Any]) -> int:
+        records = [message for message in messages if message.error() is None]
+        if records:
+            # asked after they came: those of a topic that was made anew meanwhile are not taken for the old one's
+            found = self._same()
+            for claimed, run in groupby(records, key=lambda message: received(message) is not None):
+                self._append(list(run), found, claimed=claimed)
+        end_of_partition = library().KafkaError._PARTITION_EOF
+        for message in messages:
+            if message.error() is None:
+                self._reached[message.partition()] = message.offset() + 1
+            elif message.error().code() == end_of_partition:
+                self._reached[message.partition()] = message.offset()
+            else:
+                self.check()
+                raise library().KafkaException(message.error())
+        return len(records)
+
+    def _same(self) -> Topic:
+        """The topic, still the same; with partitions that have come since."""
+        found = self._asked.topic()
+        before = taken(self._log.path, self._kafka.topic)
+        if before is not None:
+            refuse_another(self._kafka, found, before)
+        if self._topic is not None and found.partitions != self._topic.partitions:
+            self._assign(found)
+        return found
+
+    def _open(self) -> None:
+        bounds = self.check()
+        self._consumer = library().Consumer(
+            {
+                **options(self._kafka),
+                "group.id": "hindsight",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "error_cb": lambda _: None,
+            }
+        )
+        self._assign(self._asked.topic(), {part: first for part, (first, _) in bounds.items()})
+
+    def _assign(self, found: Topic, first: Mapping[int, int] | None = None) -> None:
+        """From where it was taken to; a partition that was never seen, from its start."""
+        before = taken(self._log.path, self._kafka.topic)
+        start = {**dict.fromkeys(found.partitions, 0), **(first or {}), **(before.next if before else {})}
+        self._consumer.assign([library().TopicPartition(self._kafka.topic, part, at) for part, at in start.items()])
+        self._topic = found
+
+    def _append(self, messages: Sequence[Any], found: Topic, *, claimed: bool) -> None:
+        ends = {message.partition(): message.offset() + 1 for message in messages}
+
+        times = [at for message in messages if (at := received(message)) is not None] if claimed else None
+        reached = partial(note, name=self._kafka.topic, topic=found, ends=ends)
+        self._log.append([message.value() or b"" for message in messages], times, reached)

@@ -1,0 +1,255 @@
+"""A topic of a real broker into the log: each record once, whatever dies, and no loss without a word."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from pyspark.sql import SparkSession
+
+from pipelines.app import Application
+from pipelines.errors import HindsightError, MachineError, StateError
+from pipelines.log import EmbeddedLog
+from pipelines.log.intake import Intake
+from pipelines.log.kafka import TopicLog
+from pipelines.log.taken import forget, standing
+from pipelines.settings import Kafka
+from pipelines.verify import verify
+from tests import lakes
+from tests.generator import history
+from tests.kafka import Broker, broker
+
+pytestmark = pytest.mark.places
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with broker(tmp_path_factory.mktemp("kafka")) as found:
+        yield found
+
+
+class Ground:
+    """A topic, a log, and what is done with both."""
+
+    def __init__(self, broker: Broker, name: str, folder: Path, partitions: int = 1) -> None:
+        self.broker, self.path = broker, folder / "log.sqlite"
+        self.kafka = Kafka(brokers=broker.address, topic=name, options={}, password_file="")
+        self.admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
+        self.make(partitions)
+
+    def make(self, partitions: int) -> None:
+        for one in self.admin.create_topics([NewTopic(self.kafka.topic, partitions)]).values():
+            one.result()
+
+    def delete(self) -> None:
+        for one in self.admin.delete_topics([self.kafka.topic]).values():
+            one.result()
+        time.sleep(0.5)
+
+    def age_out(self, offset: int) -> None:
+        """Let the topic forget what lies before an offset."""
+        for one in self.admin.delete_records([TopicPartition(self.kafka.topic, 0, offset)]).values():
+            one.result()
+
+    def send(self, start: int, end: int) -> None:
+        producer = Producer({"bootstrap.servers": self.broker.address, "log_level": 0})
+        for number in range(start, end):
+            producer.produce(self.kafka.topic, b"%d" % number, b"%d" % (number % 7))
+        assert producer.flush(30) == 0
+
+    def take(self) -> None:
+        with closing(EmbeddedLog(self.path, durable=False)) as log, closing(Intake(log, self.kafka)) as intake:
+            intake.catch_up()
+
+    def held(self) -> list[int]:
+        """The records of the log, in its order."""
+        with closing(EmbeddedLog(self.path, durable=False)) as log:
+            return [int(payload) for append in log.read(0, log.end()) for payload in append.records()["payload"].to_pylist()]
+
+
+@pytest.fixture
+def ground(running: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Ground:
+    return Ground(running, request.node.originalname.replace("test_", "")[:60], tmp_path)
+
+
+def refused(act: Callable[[], Any]) -> HindsightError:
+    with pytest.raises(HindsightError) as error:
+        act()
+    return error.value
+
+
+def test_every_record_is_taken_once_in_the_order_of_its_partition(running: Broker, tmp_path: Path) -> None:
+    ground = Ground(running, "parts", tmp_path, partitions=3)
+    ground.send(0, 500)
+    ground.take()
+    ground.send(500, 700)
+    ground.take()
+    ground.take()
+    held = ground.held()
+    assert sorted(held) == list(range(700))
+    for key in range(7):
+        of_key = [number for number in held if number % 7 == key]
+        assert of_key == sorted(of_key)
+
+
+def test_a_topic_may_grow_partitions(ground: Ground) -> None:
+    ground.send(0, 10)
+    with closing(EmbeddedLog(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
+        intake.catch_up()
+        for one in ground.admin.create_partitions([NewPartitions(ground.kafka.topic, 4)]).values():
+            one.result()
+        time.sleep(0.5)
+        ground.send(10, 60)
+        intake.catch_up()
+    assert sorted(ground.held()) == list(range(60))
+
+
+def test_what_could_not_be_written_is_taken_again(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    ground.send(0, 30)
+
+    def full(*_: object) -> int:
+        raise MachineError("disk_full", "no room")
+
+    with closing(EmbeddedLog(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
+        with monkeypatch.context() as patched:
+            patched.setattr(log, "append", full)
+            assert refused(intake.catch_up).code == "disk_full"
+        intake.catch_up()
+    assert ground.held() == list(range(30))
+
+
+def test_offsets_that_aged_out_are_named_and_gone_on_without_when_told_to(ground: Ground) -> None:
+    ground.send(0, 30)
+    ground.take()
+    ground.send(30, 90)
+    ground.age_out(42)
+    error = refused(ground.take)
+    assert error.code == "offsets_aged_out"
+    assert "offsets 30 to 41 of partition 0" in error.message
+    assert ground.held() == list(range(30))
+    forget(ground.path, ground.kafka.topic)
+    ground.take()
+    assert ground.held() == [*range(30), *range(42, 90)]
+
+
+def test_a_topic_made_anew_is_refused(ground: Ground) -> None:
+    ground.send(0, 20)
+    ground.take()
+    ground.delete()
+    ground.make(1)
+    ground.send(0, 50)
+    assert refused(ground.take).code == "topic_recreated"
+    rows, lost = standing(ground.path, ground.kafka)
+    assert isinstance(lost, StateError)
+    assert lost.code == "topic_recreated"
+    assert rows == [{"partition": 0, "first": 0, "end": 50, "taken": 20, "waiting": 30}]
+
+
+def test_a_topic_made_anew_while_it_is_taken_is_refused(ground: Ground) -> None:
+    ground.send(0, 20)
+    with closing(EmbeddedLog(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
+        intake.catch_up()
+        ground.delete()
+        ground.make(1)
+        ground.send(100, 150)
+
+        def take_on() -> None:
+            for _ in range(100):
+                intake.take()
+
+        assert refused(take_on).code in ("topic_recreated", "topic_missing")
+    assert ground.held() == list(range(20))
+
+
+def test_a_missing_topic_and_a_broker_that_is_none_are_named(running: Broker) -> None:
+    nowhere = Kafka(brokers="127.0.0.1:1", topic="t", options={}, password_file="")
+    assert refused(lambda: TopicLog(nowhere)).code == "kafka_unreachable"
+    missing = Kafka(brokers=running.address, topic="none-such", options={}, password_file="")
+    assert refused(lambda: TopicLog(missing)).code == "topic_missing"
+
+
+def test_history_keeps_its_own_clock(ground: Ground) -> None:
+    told = [datetime(2013, 1, 5, 10, 15, 0, 123456, UTC) + timedelta(hours=number) for number in range(5)]
+    with closing(TopicLog(ground.kafka)) as topic:
+        topic.append([b"%d" % number for number in range(5)], told)
+        topic.append([b"5"])
+    ground.take()
+    with closing(EmbeddedLog(ground.path, durable=False)) as log:
+        appends = list(log.read(0, log.end()))
+    assert [append.clock for append in appends] == ["claimed", "log"]
+    assert appends[0].records()["received_at"].to_pylist() == told
+
+
+def test_a_lake_that_a_topic_feeds_is_what_the_verifier_says(ground: Ground, spark: SparkSession) -> None:
+    settings = lakes.settings_for(ground.path.parent / "lake")
+    records = history(5, 300)
+    with closing(TopicLog(ground.kafka)) as topic:
+        for start in range(0, len(records), 40):
+            payloads, received = zip(*records[start : start + 40], strict=True)
+            topic.append(payloads, received)
+    for _ in range(2):
+        with Application(settings, spark, topic=ground.kafka) as app:
+            app.drain()
+            assert app.log.end() == len(records)
+    report = verify(settings.lake.path)
+    assert report.ok
+    assert report.cells_compared > 1000
+
+
+TAKER = """
+import sys
+from pathlib import Path
+from threading import Event
+from pipelines.log import EmbeddedLog
+from pipelines.log.intake import Intake
+from pipelines.settings import Kafka
+log = EmbeddedLog(Path(sys.argv[1]))
+Intake(log, Kafka(brokers=sys.argv[2], topic=sys.argv[3], options={}, password_file="")).run(Event())
+"""
+
+
+def test_what_is_acknowledged_is_taken_once_though_broker_and_taker_are_killed(ground: Ground) -> None:
+    stop, sent = Event(), list[int]()
+
+    def produce() -> None:
+        with closing(TopicLog(ground.kafka)) as topic:
+            while not stop.is_set():
+                block = list(range(len(sent), len(sent) + 50))
+                topic.append([b"%d" % number for number in block])
+                sent.extend(block)
+
+    def taker() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", TAKER, str(ground.path), ground.broker.address, ground.kafka.topic])
+
+    producing = Thread(target=produce)
+    producing.start()
+    process = taker()
+    for life in range(10):
+        time.sleep(0.7)
+        ground.broker.stop()
+        if life % 2:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        ground.broker.start()
+        if life % 2:
+            process = taker()
+    stop.set()
+    producing.join()
+    process.kill()
+    process.wait()
+    ground.take()
+    held = ground.held()
+    assert len(sent) > 500
+    assert len(held) == len(set(held))
+    assert sorted(held) == list(range(len(sent)))
