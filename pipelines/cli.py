@@ -9,7 +9,20 @@ from io import TextIOWrapper
 from pathlib import Path
 from textwrap import fill
 
-from pipelines import commands, datasets, erasures, gating, questions, redriving, repairs, retraining, serving, watching
+from pipelines import (
+    commands,
+    datasets,
+    erasures,
+    gating,
+    questions,
+    redriving,
+    repairs,
+    retraining,
+    serving,
+    sinking,
+    topics,
+    watching,
+)
 from pipelines.arguments import Commands as _Commands
 from pipelines.arguments import Parser, count, folder, instant, offset, pair, positive, utf8
 from pipelines.arguments import command as _command
@@ -42,7 +55,7 @@ def parser() -> Parser:
     for add in (
         *(_demo, _run, _status, _metrics, _outcomes, _explain, _verify, watching.add, gating.add, datasets.add),
         *(_maintain, _repair, _reconcile, redriving.add, _rebuild, erasures.add, _import, _schema, _model, _doctor),
-        *(serving.add, retraining.add_loop, retraining.add_launch, retraining.add_rollback),
+        *(serving.add, topics.add, sinking.add, retraining.add_loop, retraining.add_launch, retraining.add_rollback),
     ):
         add(known)
     return top
@@ -247,6 +260,7 @@ def _import(known: _Commands) -> None:
     )
     command.add_argument("--claimed", action="store_true", help="history: each record says when it was received")
     command.add_argument("--frontier", action="store_true", help="with --claimed: nothing older is to come")
+    command.add_argument("--to", choices=("log", "kafka"), default="log", help="kafka: send them to the topic of the settings instead")
     command.description = fill(f"{command.description} {IMPORTED}", 100)
 
 

@@ -69,9 +69,9 @@ def run(asked: Namespace) -> int:
     refuse_half_erased(root)
     leases.refuse_held(root, asked.jobs or NAMES)
     with (
-        _stoppable() as stop,
+        stoppable() as stop,
         session.opened(settings) as spark,
-        Application(settings, spark, jobs=asked.jobs, definitions=definitions, watched=watched) as app,
+        Application(settings, spark, jobs=asked.jobs, definitions=definitions, watched=watched, topic=settings.kafka) as app,
         moving.jobs(f"{root}: Ctrl-C stops") as show,
     ):
 
@@ -132,14 +132,14 @@ def maintain(asked: Namespace) -> int:
 def import_(asked: Namespace) -> int:
     from pipelines.importing import Source, checked, import_files
     from pipelines.models import without_label
-    from pipelines.producer import declared_log
+    from pipelines.producer import declared_log, open_topic
 
     settings = _settings(asked)
     lake = settings.lake.path.resolve()
     files: list[Source] = [file if file == "-" else Path(file) for file in asked.files]
     # before the log is made: what is refused leaves no lake behind
     mapping, _ = checked(files, asked.mapping, claimed=asked.claimed, frontier=asked.frontier)
-    log = declared_log(settings)
+    log: Any = declared_log(settings) if asked.to == "log" else open_topic(settings)
     try:
         with bar() as shown:
             tasks: dict[str, Any] = {}
@@ -214,7 +214,7 @@ def _lake(asked: Namespace) -> Path:
 
 
 @contextmanager
-def _stoppable() -> Iterator[Event]:
+def stoppable() -> Iterator[Event]:
     """An event that Ctrl-C or a polite kill sets, so that the end is orderly; it is no error then that Java was killed too, as
     service managers do.
     """

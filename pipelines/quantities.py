@@ -138,6 +138,7 @@ class Setting:
 COUNT = Kind(int, "an integer", _at_least(1))
 FLAG = Kind(bool, "true or false", bool)
 TEXT = Kind(str, "a string", _text)
+MAYBE = Kind(str, "a string", str.strip)
 PATH = Kind(str, "a path", _path)
 LAKE = Kind(str, "a path", _lake)
 DURATION = Kind(str, 'a duration such as "24 hours"', duration)

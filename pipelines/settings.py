@@ -17,6 +17,7 @@ from pipelines.quantities import (
     DURATION,
     FLAG,
     LAKE,
+    MAYBE,
     OPTIONS,
     PATH,
     PERIOD,
@@ -66,6 +67,33 @@ class Log:
         bool,
         Setting(True, FLAG, "whether an append is on disk before it returns; false loses the last ones with the power"),
     ]
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """The topic whose records are taken into the log."""
+
+    brokers: Annotated[str, Setting("", MAYBE, 'host:port of some brokers, with commas between; "": no Kafka')]
+    topic: Annotated[str, Setting("hindsight", TEXT, "the topic to take records from, and to `import --to kafka`")]
+    options: Annotated[
+        dict[str, str],
+        Setting({}, OPTIONS, 'further options of librdkafka, such as {"security.protocol" = "SASL_SSL"}; no secrets'),
+    ]
+    password_file: Annotated[
+        str, Setting("", MAYBE, "a file of the SASL password, in place of the variable SASL_PASSWORD of the environment")
+    ]
+
+
+@dataclass(frozen=True)
+class Sinks:
+    """Where `hindsight sinks` sends metrics. A sink with an empty address is off."""
+
+    every: Annotated[timedelta, Setting("1 hour", PERIOD, "width of the windows that sinks are told, of grains that models declare")]
+    postgres: Annotated[str, Setting("", MAYBE, "a database, such as postgresql://user@host:5432/database; the password in PGPASSWORD")]
+    influx: Annotated[str, Setting("", MAYBE, "InfluxDB's address, such as http://host:8086/write?db=hindsight; the token in INFLUX_TOKEN")]
+    prometheus: Annotated[str, Setting("", MAYBE, "Prometheus' remote write, such as http://host:9090/api/v1/write")]
+    otlp: Annotated[str, Setting("", MAYBE, "an OpenTelemetry collector, such as http://host:4318/v1/metrics")]
+    kafka: Annotated[str, Setting("", MAYBE, "a topic of kafka.brokers for a changelog of metrics")]
 
 
 @dataclass(frozen=True)
@@ -140,10 +168,12 @@ class Settings:
     conf: Path
     lake: Lake
     log: Log
+    kafka: Kafka
     spark: Spark
     run: Run
     maintain: Maintain
     models: Models
+    sinks: Sinks
 
     @property
     def models_path(self) -> Path:
@@ -152,7 +182,8 @@ class Settings:
 
 
 SECTIONS: dict[str, type[Any]] = {
-    "lake": Lake, "log": Log, "spark": Spark, "run": Run, "maintain": Maintain, "models": Models
+    "lake": Lake, "log": Log, "kafka": Kafka, "spark": Spark, "run": Run, "maintain": Maintain, "models": Models,
+    "sinks": Sinks,
 }
 
 

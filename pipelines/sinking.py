@@ -1,0 +1,139 @@
+"""The command `sinks`: metrics sent to where people look, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from textwrap import fill
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from pipelines import leases
+from pipelines import settings as configuration
+from pipelines.arguments import Commands, command
+from pipelines.commands import stoppable
+from pipelines.console import answer
+from pipelines.errors import ConfigError, InputError, nearest
+from pipelines.moments import rfc3339
+from pipelines.paths import existing
+from pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.sinks.follow import Sink
+
+NAMES = ("postgres", "influx", "prometheus", "otlp", "kafka")
+FOLLOWED = (
+    "Each revision of a metric is sent, in windows of sinks.every, as soon as the frontier has passed it; what was sent before a crash is "
+    "sent again, and changes nothing. A sink that is down is tried again with growing pauses, holds up no other, and catches up. It runs "
+    "beside a running application, and without Spark."
+)
+
+
+def add(known: Commands) -> None:
+    """Add the command to those that are known."""
+    meaning = "send metrics to PostgreSQL, InfluxDB, Prometheus, OpenTelemetry, Kafka"
+    made = command(known, "sinks", sinks, meaning, "hindsight sinks --once")
+    made.description = fill(f"{made.description} {FOLLOWED}", 100)
+    made.add_argument("names", nargs="*", metavar="SINK", help=f"which: {', '.join(NAMES)} (all that have an address in the settings)")
+    made.add_argument("--once", action="store_true", help="send what is new and stop")
+    made.add_argument("--status", action="store_true", help="send nothing; say how far each has been told")
+
+
+def sinks(asked: Namespace) -> int:
+    """Exit code 1 where a sink could not be told, with --once."""
+    from pipelines.lake import Lake
+    from pipelines.page.sums import Kept
+    from pipelines.sinks.follow import follow, once
+
+    settings = configuration.load(asked.conf, lake_path=asked.lake)
+    root, names = existing(settings.lake.path), chosen(settings, asked.names)
+    failed = False
+    if not asked.status:
+        kept, told_to = Kept(Lake(root)), {name: opened(settings, name) for name in names}
+        with leases.hold_by_process(root, [f"sink-{name}" for name in names], "sinks"):
+            if asked.once:
+                failed = bool(sum(not once(kept, name, sink, settings.sinks.every) for name, sink in told_to.items()))
+            else:
+                with stoppable() as stop:
+                    _follow_all(told_to, lambda name, sink: follow(kept, name, sink, settings.sinks.every, stop), stop)
+    said = [standing(root, name) for name in names]
+    answer(asked, said, lambda: _table(said))
+    return 1 if failed else 0
+
+
+def chosen(settings: Settings, names: list[str]) -> list[str]:
+    """The sinks that are asked for. Raises InputError `unknown_sink`, ConfigError `no_sink`."""
+    for name in names:
+        if name not in NAMES:
+            raise InputError("unknown_sink", f"no sink is called {name}{nearest(name, NAMES)}; there are {', '.join(NAMES)}")
+    found = [name for name in NAMES if getattr(settings.sinks, name) and (not names or name in names)]
+    missing = [name for name in names if name not in found]
+    if missing or not found:
+        raise ConfigError(
+            "no_sink",
+            f"sinks.{(missing or ['…'])[0]} of the settings has no address; expected one, such as "
+            'HINDSIGHT_SINKS_POSTGRES="postgresql://user@host:5432/database" in the environment.',
+        )
+    return found
+
+
+def opened(settings: Settings, name: str) -> Sink:
+    """A sink, which is reached when it is first told."""
+    from pipelines.sinks.changelog import Changelog
+    from pipelines.sinks.influx import Influx
+    from pipelines.sinks.otlp import Otlp
+    from pipelines.sinks.postgres import Postgres
+    from pipelines.sinks.remote_write import RemoteWrite
+
+    to = settings.sinks
+    makers: dict[str, Any] = {
+        "postgres": lambda: Postgres(to.postgres, os.environ.get("PGPASSWORD")),
+        "influx": lambda: Influx(to.influx),
+        "prometheus": lambda: RemoteWrite(to.prometheus),
+        "otlp": lambda: Otlp(to.otlp),
+        "kafka": lambda: Changelog(settings.kafka, to.kafka),
+    }
+    made: Sink = makers[name]()
+    return made
+
+
+def standing(root: Path, name: str) -> dict[str, Any]:
+    """How far a sink has been told, and how far the lake is."""
+    from pipelines.lake import Lake
+    from pipelines.sinks.follow import told
+    from pipelines.sinks.revisions import now
+
+    found, ahead = told(root, name), now(Lake(root))
+    reached = found.reached
+    behind = (ahead.as_of - reached.as_of).total_seconds() if ahead and reached else None
+    as_of = None if reached is None else rfc3339(reached.as_of)
+    return {"sink": name, "as_of": as_of, "behind_seconds": behind, **{k: v for k, v in asdict(found).items() if k in _SAID}}
+
+
+_SAID = ("revisions", "refused", "error")
+
+
+def _follow_all(told_to: dict[str, Sink], one: Any, stop: Event) -> None:
+    threads = [Thread(target=one, args=pair, name=pair[0], daemon=True) for pair in told_to.items()]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        stop.wait(0.5)
+        if stop.is_set():
+            for thread in threads:
+                thread.join(timeout=30)
+            return
+
+
+def _table(said: list[dict[str, Any]]) -> Table:
+    table = Table(header_style="bold")
+    for name in ("sink", "told as of", "behind, s", "revisions", "refused", "error"):
+        table.add_column(name, justify="left" if name in ("sink", "told as of", "error") else "right")
+    for one in said:
+        behind = "-" if one["behind_seconds"] is None else f"{one['behind_seconds']:,.0f}"
+        table.add_row(one["sink"], one["as_of"] or "-", behind, f"{one['revisions']:,}", f"{one['refused']:,}", one["error"] or "-")
+    return table

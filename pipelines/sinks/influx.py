@@ -1,0 +1,43 @@
+"""InfluxDB, by its line protocol (v1 `/write`, v2 `/api/v2/write`).
+
+At least once, and the same afterwards: a point is its tags and the start of its window, so what is sent again takes its own place. A
+value that is no more cannot be taken out of a point: its `count` says 0.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from pipelines.sinks.post import post
+from pipelines.sinks.revisions import Revision
+
+TOKEN = "INFLUX_TOKEN"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ESCAPED = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ ", "\n": "\\n", "\\": "\\\\"})
+
+
+class Influx:
+    """`url`: with the database or bucket, such as http://127.0.0.1:8086/write?db=hindsight."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def send(self, revisions: Sequence[Revision]) -> int:
+        """Raises MachineError `sink_unreachable` or `sink_refused`."""
+        token = os.environ.get(TOKEN, "")
+        body = "\n".join(map(line, revisions)).encode()
+        post(self._url, body, {"Content-Type": "text/plain; charset=utf-8", **({"Authorization": f"Token {token}"} if token else {})})
+        return 0
+
+
+def line(one: Revision) -> str:
+    """One point."""
+    tags = {"model": one.model, "label": one.label, "version": one.version, "metric": one.name, "of": one.of}
+    tags |= {"every": f"{int(one.every.total_seconds())}s", **{f"segment.{name}": value for name, value in one.segment.items()}}
+    numbers = {"value": one.value, "low": one.low, "high": one.high}
+    fields = [f"{name}={value!r}" for name, value in numbers.items() if value is not None]
+    fields += [f"count={one.count}i", f"final={'true' if one.final else 'false'}"]
+    named = ",".join(f"{name.translate(_ESCAPED)}={value.translate(_ESCAPED)}" for name, value in sorted(tags.items()) if value)
+    return f"hindsight,{named} {','.join(fields)} {(one.start - _EPOCH) // timedelta(microseconds=1) * 1000}"

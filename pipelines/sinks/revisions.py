@@ -1,0 +1,202 @@
+"""What has changed since a sink was told last: metrics of windows, by what was known before the frontier."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines import files
+from pipelines.errors import InputError
+from pipelines.explain.sources import Sources
+from pipelines.gold.metrics.catalogue import applicable
+from pipelines.gold.metrics.plan import ORIGIN, Question, Source, Target, Windows, cut_name, is_final, target
+from pipelines.gold.tables import FRONTIERS, STATISTICS
+from pipelines.lake import Lake
+from pipelines.opened import newest
+from pipelines.page.numbers import Window, windows
+from pipelines.page.sums import Kept
+
+_CELL = ("definition", "cut", "grain", "version", "segment", "cell_at")
+_MINUTE = timedelta(minutes=1)
+Group = tuple[str, tuple[str, ...], datetime]
+"""Version, values of the cut's fields, start of the window."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a sink has been told: of a table of statistics, by its id, up to a version, as of a whole minute."""
+
+    table: str
+    version: int
+    as_of: datetime
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A metric of a window and a group, as of a time: what a sink puts in place of what it was told before.
+
+    `name`: as `hindsight metrics` calls it; `of`: the class, of a metric per class. `value`: null where there is none, also where there
+    was one before. `final`: only a correction still moves it. `settled`: it is final now, and was not when the sink was told last.
+    `version_at`: of gold.statistics, ascending.
+    """
+
+    model: str
+    label: str
+    version: str
+    segment: dict[str, str]
+    every: timedelta
+    start: datetime
+    end: datetime
+    name: str
+    of: str
+    value: float | None
+    low: float | None
+    high: float | None
+    count: int
+    final: bool
+    settled: bool
+    definition: str
+    as_of: datetime
+    version_at: int
+
+
+def now(lake: Lake) -> Reached | None:
+    """As far as a lake is; None before its first frontier."""
+    if not lake.exists(STATISTICS) or not lake.exists(FRONTIERS):
+        return None
+    table = lake.open(STATISTICS)
+    at = pc.max(lake.read(FRONTIERS, ["frontier"])["frontier"]).as_py()
+    if at is None:
+        return None
+    return Reached(str(table.metadata().id), int(table.version()), at - (at - datetime(1970, 1, 1, tzinfo=UTC)) % _MINUTE)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A definition whose metrics are told, by version and the fields of a cut, in windows of a width, as of a state of the lake."""
+
+    target: Target
+    cut: tuple[str, ...]
+    every: timedelta
+    since: Reached | None
+    until: Reached
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics that apply."""
+        each_of = {"measure": self.target.measures}
+        return [metric.name.format(each=each) for metric in applicable(self.target) for each in each_of.get(metric.each, ("",))]
+
+    def windows(self, kept: Kept, first: datetime, last: datetime) -> dict[Group, Window]:
+        """The windows that start between two times, the last included."""
+        span = Windows(self.every, self.every, first, last + self.every)
+        question = Question((self.target,), span, self.until.as_of, self.cut, version=True)
+        found = windows(kept, question, self.names)
+        return {(one.version or "", tuple(one.segment.values()), one.start): one for one in found}
+
+    def settled(self, kept: Kept) -> set[Group]:
+        """The windows that have become final since, which need not have moved."""
+        if self.since is None:
+            return set()
+        policy = self.target.definition.policy
+        wait = self.every + timedelta(seconds=policy.window if policy else 0)
+        first, last = (floor(at - wait, self.every) for at in (self.since.as_of, self.until.as_of))
+        return {group for group, one in self.windows(kept, first, last).items() if self._settled(one)}
+
+    def _settled(self, window: Window) -> bool:
+        before = self.since is not None and is_final(self.target.definition, window.end, self.since.as_of)
+        return window.final and not before
+
+    def revisions(self, group: Group, window: Window | None) -> Iterator[Revision]:
+        """Every metric of a group in a window, of which nothing may be known any more; of one per class, one for each class."""
+        (version, segment, start), definition = group, self.target.definition
+        values = window.values if window else {}
+        rest: dict[str, Any] = {
+            **{"model": definition.model, "label": definition.label, "definition": definition.hash, "version": version},
+            **{"segment": dict(zip(self.cut, segment, strict=True)), "start": start, "end": start + self.every},
+            **{"every": self.every, "as_of": self.until.as_of, "version_at": self.until.version},
+            **{"count": int(values.get("n", 0)), "final": bool(window and window.final)},
+            "settled": bool(window and self._settled(window)),
+        }
+        per_class = {metric.name for metric in applicable(self.target) if metric.each == "class"}
+        for name in self.names:
+            said = [values.get(f"{name}{suffix}") for suffix in ("", "_low", "_high")]
+            for of in definition.classes if name in per_class else ("",):
+                value, low, high = [(one or {}).get(of) if name in per_class else one for one in said]
+                yield Revision(**rest, name=name, of=of, value=value, low=low, high=high)
+
+
+def revisions(kept: Kept, since: Reached | None, until: Reached, every: timedelta) -> Iterator[list[Revision]]:
+    """The revisions between two states of a lake, a day of a definition and cut at a time; all there is where `since` is None."""
+    cells = _touched(kept.lake, since, until)
+    declared = Sources(kept.lake.root).definitions
+    services = [one for one in declared if one.policy is None]
+    for definition in newest(declared):
+        for cut in definition.cuts:
+            try:
+                found = target(definition, [one for one in services if one.model == definition.model], Windows(every, every), cut)
+            except InputError:  # this definition keeps no grain that such windows can be made of
+                continue
+            asked = Asked(found, tuple(cut), every, since, until)
+            groups = {group for source in found.sources for group in _groups(cells, source, asked)}
+            groups |= asked.settled(kept)
+            for _, of_day in groupby(sorted(groups, key=lambda one: one[2]), key=lambda one: one[2].date()):
+                day = list(of_day)
+                there = asked.windows(kept, day[0][2], day[-1][2])
+                yield [one for group in day for one in asked.revisions(group, there.get(group))]
+
+
+def _touched(lake: Lake, since: Reached | None, until: Reached) -> pa.Table:
+    """The cells of increments that count by now and did not then: newly known, or newly written about a time that had been told."""
+    counts = (pc.field("experiment") == "") & (pc.field("known_at") < until.as_of)
+    columns = list(_CELL)
+    if since is None or since.table != until.table:
+        return _distinct(lake.read(STATISTICS, columns, counts))
+    added = _added(lake, since.version, until.version)
+    if added is None:
+        return _distinct(lake.read(STATISTICS, columns, counts))
+    newly = lake.read(STATISTICS, columns, counts & (pc.field("known_at") >= since.as_of))
+    late = files.read_files(added, STATISTICS, counts & (pc.field("known_at") < since.as_of), columns)
+    return _distinct(pa.concat_tables([newly, late]))
+
+
+def _added(lake: Lake, after: int, until: int) -> list[str] | None:
+    """The files that brought rows in these versions; None where the log no longer says."""
+    root, found = lake.path(STATISTICS), list[str]()
+    for version in range(after + 1, until + 1):
+        try:
+            lines = (root / "_delta_log" / f"{version:020d}.json").read_text().splitlines()
+        except FileNotFoundError:
+            return None
+        adds = [action["add"] for line in lines if "add" in (action := json.loads(line))]
+        found += [str(root / unquote(add["path"])) for add in adds if add["dataChange"]]
+    return found if all(Path(path).exists() for path in found) else None  # compacted since, and deleted
+
+
+def _distinct(rows: pa.Table) -> pa.Table:
+    return rows.group_by(list(_CELL)).aggregate([])
+
+
+def _groups(cells: pa.Table, source: Source, asked: Asked) -> Iterator[Group]:
+    """The groups and windows that cells of a source lie in."""
+    here = cells.filter(
+        (pc.field("definition") == source.definition) & (pc.field("cut") == source.cut) & (pc.field("grain") == source.grain)
+    )
+    places = () if source.cut == cut_name(()) else tuple(source.cut.split("*"))
+    for version, segment, at in zip(*(here[name].to_pylist() for name in ("version", "segment", "cell_at")), strict=True):
+        values = dict(zip(places, json.loads(segment), strict=True)) if places else {}
+        yield version, tuple(values[name] for name in asked.cut), floor(at, asked.every)
+
+
+def floor(at: datetime, every: timedelta) -> datetime:
+    """The start of the window that a time lies in."""
+    return at - (at - ORIGIN) % every

@@ -1,0 +1,189 @@
+"""Real servers hold what the metrics say, whatever was down, sent twice or revised meanwhile."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pg8000.dbapi
+import pytest
+
+from pipelines.bronze.tables import EVENTS
+from pipelines.errors import MachineError
+from pipelines.gold.tables import OUTCOME_LEDGER
+from pipelines.lake import Lake
+from pipelines.page.sums import Kept
+from pipelines.silver.tables import FEEDBACK, INFERENCES, LABELLED
+from pipelines.sinks.follow import once, tell, told
+from pipelines.sinks.influx import Influx
+from pipelines.sinks.postgres import Postgres
+from pipelines.sinks.remote_write import RemoteWrite
+from pipelines.sinks.revisions import now, revisions
+from pipelines.watch.rules import Watched
+from tests import servers
+from tests.pages import serve_day
+from tests.servers import Server, running
+from tests.watching import DAY, HOUR, MONDAY, lake_of, model, reach
+
+pytestmark = pytest.mark.places
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(servers.postgres(tmp_path_factory.mktemp("postgres"))) as server:
+        yield server
+
+
+@pytest.fixture
+def database(installed: Server) -> Server:
+    """An empty one."""
+    query(installed, "DROP TABLE IF EXISTS hindsight_metrics")
+    return installed
+
+
+@pytest.fixture(scope="module")
+def monitor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(servers.prometheus(tmp_path_factory.mktemp("prometheus"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(servers.influx(tmp_path_factory.mktemp("influx"))) as server:
+        asked(f"http://127.0.0.1:{server.port}/query?q=" + urllib.parse.quote('CREATE DATABASE "hindsight"'), b"")
+        yield server
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> tuple[Lake, Watched]:
+    """A lake of a model that serves, and nothing yet."""
+    watched = model(tmp_path / "models", "")
+    lake = lake_of(tmp_path / "lake", watched)
+    lake.create(EVENTS, INFERENCES, FEEDBACK, OUTCOME_LEDGER, LABELLED)
+    return lake, watched
+
+
+def asked(url: str, body: bytes | None = None) -> Any:
+    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=10) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+def said(lake: Lake) -> dict[tuple[Any, ...], tuple[float | None, int, bool]]:
+    """What the metrics say of the whole."""
+    until = now(lake)
+    assert until is not None
+    found = [one for part in revisions(Kept(lake), None, until, DAY) for one in part]
+    return {(one.label, one.version, *one.segment.values(), one.start, one.name): (one.value, one.count, one.final) for one in found}
+
+
+def query(server: Server, text: str) -> list[Any]:
+    known = {"user": "hindsight", "host": "127.0.0.1", "port": server.port, "database": "postgres", "password": "secret"}
+    with closing(pg8000.dbapi.connect(**known)) as connection:
+        cursor = connection.cursor()
+        cursor.execute(text)
+        connection.commit()
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def held(server: Server) -> dict[tuple[Any, ...], tuple[float | None, int, bool]]:
+    """What the database holds."""
+    rows = query(server, 'SELECT label, version, segment, "start", metric, value, "count", final FROM hindsight_metrics')
+    return {
+        (label, version, *json.loads(segment).values(), start, metric): (value, count, final)
+        for label, version, segment, start, metric, value, count, final in rows
+    }
+
+
+def test_a_database_holds_what_the_metrics_say_after_every_revision(database: Server, served: tuple[Lake, Watched]) -> None:
+    lake, watched = served
+    sink = Postgres(f"postgresql://hindsight@127.0.0.1:{database.port}/postgres", "secret")
+    for day in (1, 0, 2):
+        serve_day(lake, watched, day)
+        reach(lake, MONDAY + (day + 2) * DAY + 5 * HOUR)
+        assert tell(Kept(lake), "postgres", sink, DAY)
+        assert held(database) == said(lake)
+    assert not tell(Kept(lake), "postgres", sink, DAY)
+    (lake.root / "_sinks" / "postgres.json").unlink()
+    assert tell(Kept(lake), "postgres", sink, DAY)
+    assert held(database) == said(lake)
+
+
+def test_a_database_that_is_down_is_told_what_it_has_missed(database: Server, served: tuple[Lake, Watched]) -> None:
+    lake, watched = served
+    sink = Postgres(f"postgresql://hindsight@127.0.0.1:{database.port}/postgres", "secret")
+    serve_day(lake, watched, 0)
+    reach(lake, MONDAY + DAY)
+    assert once(Kept(lake), "postgres", sink, DAY)
+    database.stop()
+    serve_day(lake, watched, 1)
+    reach(lake, MONDAY + 2 * DAY)
+    assert not once(Kept(lake), "postgres", sink, DAY)
+    assert "sink_unreachable" in told(lake.root, "postgres").error
+    assert "secret" not in told(lake.root, "postgres").error
+    serve_day(lake, watched, 2)
+    reach(lake, MONDAY + 4 * DAY)
+    database.start()
+    assert once(Kept(lake), "postgres", sink, DAY)
+    assert not told(lake.root, "postgres").error
+    assert held(database) == said(lake)
+
+
+def test_a_wrong_password_is_said(database: Server, served: tuple[Lake, Watched]) -> None:
+    lake, watched = served
+    serve_day(lake, watched, 0)
+    reach(lake, MONDAY + DAY)
+    with pytest.raises(MachineError) as refused:
+        tell(Kept(lake), "postgres", Postgres(f"postgresql://hindsight@127.0.0.1:{database.port}/postgres", "guessed"), DAY)
+    assert refused.value.code == "sink_refused"
+    assert "guessed" not in refused.value.message
+
+
+def test_influx_holds_what_the_metrics_say(series: Server, served: tuple[Lake, Watched]) -> None:
+    lake, watched = served
+    base = f"http://127.0.0.1:{series.port}"
+    sink = Influx(f"{base}/write?db=hindsight")
+    for day in (1, 0):
+        serve_day(lake, watched, day)
+        reach(lake, MONDAY + (day + 2) * DAY + 5 * HOUR)
+        assert tell(Kept(lake), "influx", sink, DAY)
+    assert tell(Kept(Lake(lake.root)), "other", sink, DAY)
+    question = urllib.parse.quote('SELECT value, "count", version, "segment.origin", label FROM hindsight WHERE metric = \'recall\'')
+    (answer,) = asked(f"{base}/query?db=hindsight&q={question}")["results"][0]["series"]
+    wanted = {key: value for key, value in said(lake).items() if key[-1] == "recall" and value[0] is not None}
+    assert len(answer["values"]) == len(wanted)
+    assert sorted((row[1], row[2]) for row in answer["values"]) == sorted((value, count) for value, count, _ in wanted.values())
+
+
+def test_prometheus_gets_each_window_once_when_it_is_final(monitor: Server, tmp_path: Path) -> None:
+    base = f"http://127.0.0.1:{monitor.port}"
+    sink = RemoteWrite(f"{base}/api/v1/write")
+    watched = model(tmp_path / "models", "")
+    lake = lake_of(tmp_path / "lake", watched)
+    lake.create(EVENTS, INFERENCES, FEEDBACK, OUTCOME_LEDGER, LABELLED)
+    # it takes no samples of long ago
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    shift = (today - MONDAY) // DAY - 6
+    for day in range(3):
+        serve_day(lake, watched, shift + day)
+        reach(lake, MONDAY + (shift + day + 3) * DAY)
+        assert tell(Kept(lake), "prometheus", sink, DAY)
+    assert tell(Kept(lake), "again", sink, DAY)
+    end = (today + DAY).timestamp()
+    query = urllib.parse.urlencode({"query": 'hindsight_metric{metric="recall"}[30d]', "time": end})
+    found = asked(f"{base}/api/v1/query?{query}")["data"]["result"]
+    samples = {
+        (one["metric"]["version"], one["metric"].get("segment_origin"), at): float(value) for one in found for at, value in one["values"]
+    }
+    wanted = {
+        (key[1], key[2] if len(key) == 5 else None, int((key[-2] + timedelta(days=1)).timestamp())): value
+        for key, (value, _, final) in said(lake).items()
+        if key[-1] == "recall" and final and value is not None
+    }
+    assert samples == wanted
+    assert len(wanted) > 6
