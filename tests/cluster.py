@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,8 +30,13 @@ class Cluster:
 
     def executors(self) -> list[psutil.Process]:
         """The processes in which tasks run now."""
-        below = [child for worker in self.workers for child in psutil.Process(worker.pid).children()]
-        return [child for child in below if _EXECUTOR in " ".join(child.cmdline())]
+        found = []
+        for worker in self.workers:
+            for child in psutil.Process(worker.pid).children(recursive=True):
+                with suppress(psutil.Error):  # it ends meanwhile
+                    if _EXECUTOR in " ".join(child.cmdline()):
+                        found.append(child)
+        return found
 
 
 @contextmanager

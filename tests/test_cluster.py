@@ -87,6 +87,7 @@ def test_a_cluster_that_loses_an_executor_comes_to_the_same(place: Place, packag
     process = run(place, spark_cluster.master, package)
     try:
         assert until(lambda: place.planned("land") >= 1, 300), (place.conf.parent / "told.txt").read_text()[-4000:]
+        assert until(lambda: bool(spark_cluster.executors()), 60)
         spark_cluster.executors()[0].kill()
         append(place, records[half:])
         assert until(lambda: process.poll() is not None or _end(place) >= len(records), 600)
