@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +13,7 @@ import msgspec
 
 from pipelines.errors import ConfigError, MachineError, StateError
 from pipelines.extras import extra
+from pipelines.secret import secret
 from pipelines.settings import Kafka
 
 PASSWORD = "SASL_PASSWORD"
@@ -55,19 +54,13 @@ def received(message: Any) -> datetime | None:
 
 def options(kafka: Kafka) -> dict[str, Any]:
     """What every client is made with. Raises ConfigError `secret_in_conf` or `password_unreadable`."""
-    secret = next((name for name in kafka.options if name.endswith("password")), None)
-    if secret is not None:
+    stated = next((name for name in kafka.options if name.endswith("password")), None)
+    if stated is not None:
         raise ConfigError(
             "secret_in_conf",
-            f"kafka.options: {secret} is a secret; expected it in {PASSWORD} of the environment, or in the file kafka.password_file names.",
+            f"kafka.options: {stated} is a secret; expected it in {PASSWORD} of the environment, or in the file kafka.password_file names.",
         )
-    password = os.environ.get(PASSWORD, "")
-    if not password and kafka.password_file:
-        try:
-            password = Path(kafka.password_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            told = f"kafka.password_file: {kafka.password_file}: {error}; expected a file of one password"
-            raise ConfigError("password_unreadable", told) from error
+    password = secret(PASSWORD, kafka.password_file, "kafka.password_file", "password_unreadable")
     secrets = {"sasl.password": password} if password else {}
     return {"bootstrap.servers": kafka.brokers, "log_level": 0, **kafka.options, **secrets}
 

@@ -100,7 +100,7 @@ def _increments(kept: Kept, question: Question, source: Source, target: Target, 
     rows = rows.append_column("start", pa.array(start)).filter(pc.and_(asked, pa.array(np.asarray(inside))))
     groups = ("version", "segment", "start") if question.version else ("segment", "start")
     sums = summed(rows, (*groups, *_CELL))
-    segments = {text: _asked(text, source, question.fields) for text in pc.unique(sums["segment"]).to_pylist()}
+    segments = {text: values_of(text, source, question.fields) for text in pc.unique(sums["segment"]).to_pylist()}
     versions = _values(sums["version"]) if question.version else [None] * len(sums)
     places = zip(versions, _values(sums["segment"]), sums["start"].to_numpy().tolist(), strict=True)
     increments = zip(*(_values(sums[name]) for name in (*_CELL, "amount")), strict=True)
@@ -111,7 +111,7 @@ def _increments(kept: Kept, question: Question, source: Source, target: Target, 
     return found
 
 
-def _asked(segment: str, source: Source, fields: Sequence[str]) -> tuple[str, ...]:
+def values_of(segment: str, source: Source, fields: Sequence[str]) -> tuple[str, ...]:
     """The values of a segment by the fields that are asked for, in their order."""
     names = () if source.cut == "all" else source.cut.split("*")
     values = dict(zip(names, json.loads(segment), strict=True))

@@ -6,16 +6,15 @@ Whoever trains reports to the MLflow run that is named in the order (MLFLOW_RUN_
 from __future__ import annotations
 
 import json
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ConfigError, MachineError
 from pipelines.extras import extra
 from pipelines.retrain.declared import Retrain
+from pipelines.secret import secret
 
 TOKEN = "HINDSIGHT_RETRAIN_TOKEN"
 TIMEOUT = 30
@@ -71,13 +70,7 @@ def key(order: Order) -> str:
 
 def _bearer(retrain: Retrain) -> dict[str, str]:
     """The secret, from the environment or a file. Raises ConfigError `token_unreadable`."""
-    token = os.environ.get(TOKEN, "")
-    if not token and retrain.token_file:
-        try:
-            token = Path(retrain.token_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            told = f"retrain.token_file: {retrain.token_file}: {error}; expected a file of one secret"
-            raise ConfigError("token_unreadable", told) from error
+    token = secret(TOKEN, retrain.token_file, "retrain.token_file", "token_unreadable")
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 

@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 from pipelines import files
 from pipelines.errors import InputError
 from pipelines.explain.sources import Sources
-from pipelines.gold.metrics.catalogue import applicable
-from pipelines.gold.metrics.plan import ORIGIN, Question, Source, Target, Windows, cut_name, is_final, target
+from pipelines.gold.metrics.catalogue import applicable, names_of
+from pipelines.gold.metrics.plan import ORIGIN, Question, Source, Target, Windows, is_final, target
 from pipelines.gold.tables import FRONTIERS, STATISTICS
 from pipelines.lake import Lake
 from pipelines.opened import newest
-from pipelines.page.numbers import Window, windows
+from pipelines.page.numbers import Window, values_of, windows
 from pipelines.page.sums import Kept
 
 _CELL = ("definition", "cut", "grain", "version", "segment", "cell_at")
@@ -93,8 +93,7 @@ class Asked:
     @property
     def names(self) -> list[str]:
         """The metrics that apply."""
-        each_of = {"measure": self.target.measures}
-        return [metric.name.format(each=each) for metric in applicable(self.target) for each in each_of.get(metric.each, ("",))]
+        return [name for metric in applicable(self.target) for name in names_of(metric, self.target.measures)]
 
     def windows(self, kept: Kept, first: datetime, last: datetime) -> dict[Group, Window]:
         """The windows that start between two times, the last included."""
@@ -191,10 +190,8 @@ def _groups(cells: pa.Table, source: Source, asked: Asked) -> Iterator[Group]:
     here = cells.filter(
         (pc.field("definition") == source.definition) & (pc.field("cut") == source.cut) & (pc.field("grain") == source.grain)
     )
-    places = () if source.cut == cut_name(()) else tuple(source.cut.split("*"))
     for version, segment, at in zip(*(here[name].to_pylist() for name in ("version", "segment", "cell_at")), strict=True):
-        values = dict(zip(places, json.loads(segment), strict=True)) if places else {}
-        yield version, tuple(values[name] for name in asked.cut), floor(at, asked.every)
+        yield version, values_of(segment, source, asked.cut), floor(at, asked.every)
 
 
 def floor(at: datetime, every: timedelta) -> datetime:

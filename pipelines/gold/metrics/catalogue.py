@@ -64,14 +64,15 @@ def columns(targets: Iterable[Target]) -> dict[str, DataType]:
     for target in targets:
         for metric in applicable(target):
             kind = MapType(STRING, DOUBLE) if metric.each == "class" else DOUBLE
-            for name in _names(metric, target.measures):
+            for name in names_of(metric, target.measures):
                 found |= {name: kind}
                 found |= {f"{name}_low": kind, f"{name}_high": kind} if metric.interval else {}
     last = {name: kind for name, kind in found.items() if name.startswith(("coverage", "maturity"))}
     return {name: kind for name, kind in found.items() if name not in last} | last
 
 
-def _names(metric: Metric, measures: tuple[str, ...]) -> list[str]:
+def names_of(metric: Metric, measures: tuple[str, ...]) -> list[str]:
+    """The columns of a metric: one, or one per measure."""
     return [metric.name.format(each=each) for each in measures] if metric.each == "measure" else [metric.name]
 
 
