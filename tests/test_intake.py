@@ -115,6 +115,19 @@ def test_a_topic_may_grow_partitions(ground: Ground) -> None:
     assert sorted(ground.held()) == list(range(60))
 
 
+def test_partitions_that_come_while_it_is_closed_are_taken_too(ground: Ground) -> None:
+    ground.send(0, 10)
+    with closing(EmbeddedLog(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
+        intake.catch_up()
+        intake.close()
+        for one in ground.admin.create_partitions([NewPartitions(ground.kafka.topic, 3)]).values():
+            one.result()
+        time.sleep(0.5)
+        ground.send(10, 60)
+        intake.catch_up()
+    assert sorted(ground.held()) == list(range(60))
+
+
 def test_what_could_not_be_written_is_taken_again(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     ground.send(0, 30)
 

@@ -80,7 +80,7 @@ class Intake:
     def close(self) -> None:
         if self._consumer is not None:
             self._consumer.close()
-            self._consumer = None
+            self._consumer = self._topic = None
 
     def _take(self, messages: Sequence[Any]) -> int:
         records = [message for message in messages if message.error() is None]
@@ -134,7 +134,6 @@ class Intake:
 
     def _append(self, messages: Sequence[Any], found: Topic, *, claimed: bool) -> None:
         ends = {message.partition(): message.offset() + 1 for message in messages}
-
         times = [at for message in messages if (at := received(message)) is not None] if claimed else None
         reached = partial(note, name=self._kafka.topic, topic=found, ends=ends)
         self._log.append([message.value() or b"" for message in messages], times, reached)
