@@ -25,6 +25,7 @@ from pipelines.errors import InputError
 from pipelines.jobs import NAMES
 from pipelines.paths import existing, refuse_half_erased, refuse_half_rebuilt
 from pipelines.settings import Settings
+from pipelines.sinks.told import addressed
 from pipelines.unforeseen import java_ended
 
 
@@ -94,7 +95,8 @@ def run(asked: Namespace) -> int:
 def status(asked: Namespace) -> int:
     from pipelines.status import status as status_of
 
-    found = status_of(_settings(asked).lake.path.resolve())
+    settings = _settings(asked)
+    found = status_of(settings.lake.path.resolve(), addressed(settings.sinks))
     answer(asked, found.to_dict(), lambda: view.jobs(found))
     return 0
 

@@ -5,27 +5,26 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from dataclasses import asdict
-from pathlib import Path
 from textwrap import fill
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from pipelines import leases
+from pipelines import leases, view
 from pipelines import settings as configuration
 from pipelines.arguments import Commands, command
 from pipelines.commands import stoppable
 from pipelines.console import answer
 from pipelines.errors import ConfigError, InputError, nearest
-from pipelines.moments import rfc3339
+from pipelines.explain.sources import plain
+from pipelines.lake import Lake
 from pipelines.paths import existing
 from pipelines.settings import Settings
+from pipelines.sinks.told import FOLLOWS, addressed, standing
 
 if TYPE_CHECKING:
     from pipelines.sinks.follow import Sink
 
-NAMES = ("postgres", "influx", "prometheus", "otlp", "kafka")
+NAMES = tuple(FOLLOWS)
 FOLLOWED = (
     "Each revision of a metric is sent, in windows of sinks.every, as soon as the frontier has passed it; what was sent before a crash is "
     "sent again, and changes nothing. A sink that is down is tried again with growing pauses, holds up no other, and catches up. It runs "
@@ -45,23 +44,23 @@ def add(known: Commands) -> None:
 
 def sinks(asked: Namespace) -> int:
     """Exit code 1 where a sink could not be told, with --once."""
-    from pipelines.lake import Lake
     from pipelines.page.sums import Kept
     from pipelines.sinks.follow import follow, once
+    from pipelines.sinks.revisions import Metrics
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
     root, names = existing(settings.lake.path), chosen(settings, asked.names)
     failed = False
     if not asked.status:
-        kept, told_to = Kept(Lake(root)), {name: opened(settings, name) for name in names}
+        feed, told_to = Metrics(Kept(Lake(root)), settings.sinks.every), {name: opened(settings, name) for name in names}
         with leases.hold_by_process(root, [f"sink-{name}" for name in names], "sinks"):
             if asked.once:
-                failed = bool(sum(not once(kept, name, sink, settings.sinks.every) for name, sink in told_to.items()))
+                failed = bool(sum(not once(feed, name, sink) for name, sink in told_to.items()))
             else:
                 with stoppable() as stop:
-                    _follow_all(told_to, lambda name, sink: follow(kept, name, sink, settings.sinks.every, stop), stop)
-    said = [standing(root, name) for name in names]
-    answer(asked, said, lambda: _table(said))
+                    _follow_all(told_to, lambda name, sink: follow(feed, name, sink, stop), stop)
+    found = [standing(Lake(root), name) for name in names]
+    answer(asked, [plain(asdict(one)) for one in found], lambda: view.sinks(found))
     return 1 if failed else 0
 
 
@@ -70,7 +69,7 @@ def chosen(settings: Settings, names: list[str]) -> list[str]:
     for name in names:
         if name not in NAMES:
             raise InputError("unknown_sink", f"no sink is called {name}{nearest(name, NAMES)}; there are {', '.join(NAMES)}")
-    found = [name for name in NAMES if getattr(settings.sinks, name) and (not names or name in names)]
+    found = [name for name in addressed(settings.sinks) if not names or name in names]
     missing = [name for name in names if name not in found]
     if missing or not found:
         raise ConfigError(
@@ -101,22 +100,6 @@ def opened(settings: Settings, name: str) -> Sink:
     return made
 
 
-def standing(root: Path, name: str) -> dict[str, Any]:
-    """How far a sink has been told, and how far the lake is."""
-    from pipelines.lake import Lake
-    from pipelines.sinks.follow import told
-    from pipelines.sinks.revisions import now
-
-    found, ahead = told(root, name), now(Lake(root))
-    reached = found.reached
-    behind = (ahead.as_of - reached.as_of).total_seconds() if ahead and reached else None
-    as_of = None if reached is None else rfc3339(reached.as_of)
-    return {"sink": name, "as_of": as_of, "behind_seconds": behind, **{k: v for k, v in asdict(found).items() if k in _SAID}}
-
-
-_SAID = ("revisions", "refused", "error")
-
-
 def _follow_all(told_to: dict[str, Sink], one: Any, stop: Event) -> None:
     threads = [Thread(target=one, args=pair, name=pair[0], daemon=True) for pair in told_to.items()]
     for thread in threads:
@@ -127,13 +110,3 @@ def _follow_all(told_to: dict[str, Sink], one: Any, stop: Event) -> None:
             for thread in threads:
                 thread.join(timeout=30)
             return
-
-
-def _table(said: list[dict[str, Any]]) -> Table:
-    table = Table(header_style="bold")
-    for name in ("sink", "told as of", "behind, s", "revisions", "refused", "error"):
-        table.add_column(name, justify="left" if name in ("sink", "told as of", "error") else "right")
-    for one in said:
-        behind = "-" if one["behind_seconds"] is None else f"{one['behind_seconds']:,.0f}"
-        table.add_row(one["sink"], one["as_of"] or "-", behind, f"{one['revisions']:,}", f"{one['refused']:,}", one["error"] or "-")
-    return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -23,6 +23,7 @@ from pipelines.log import EmbeddedLog
 from pipelines.paths import chains_of, existing, log_path
 from pipelines.redriven import redriven
 from pipelines.silver.tables import DUPLICATES, ORPHANS, QUARANTINE, RECONCILED
+from pipelines.sinks.told import SinkStatus, noted, standing
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class LakeStatus:
-    """All jobs, and how far the lake is. `redriven`: of the quarantined, those that were sent again."""
+    """All jobs and sinks, and how far the lake is. `redriven`: of the quarantined, those that were sent again."""
 
     lake: Path
     log_end: int
@@ -57,6 +58,7 @@ class LakeStatus:
     duplicates: int
     orphans: int
     jobs: tuple[JobStatus, ...]
+    sinks: tuple[SinkStatus, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -68,8 +70,8 @@ def _text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def status(root: Path) -> LakeStatus:
-    """The state of a lake. Raises StateError `no_lake`."""
+def status(root: Path, sinks: Sequence[str] | None = None) -> LakeStatus:
+    """The state of a lake, with some sinks (None: those that were ever told something). Raises StateError `no_lake`."""
     root = existing(root)
     log = EmbeddedLog(log_path(root))
     try:
@@ -88,6 +90,7 @@ def status(root: Path) -> LakeStatus:
             rows(DUPLICATES),
             _net(root, ORPHANS),
             tuple(ordered),
+            tuple(standing(Lake(root), name) for name in (noted(root) if sinks is None else sinks)),
         )
     finally:
         log.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from shlex import quote
 from typing import Any
@@ -15,6 +16,7 @@ from rich.text import Text
 
 from pipelines.importing import ImportReport
 from pipelines.onboarding import Draft, Drafted
+from pipelines.sinks.told import SinkStatus
 from pipelines.status import LakeStatus
 from pipelines.verify import Difference, Report
 
@@ -45,7 +47,19 @@ def jobs(status: LakeStatus, *, title: str = "", told: str = "") -> Lines:
         f"log {status.log_end:,} records · frontier {short(status.frontier)} · quarantined {status.quarantined:,}{again} · "
         f"duplicates {status.duplicates:,} · orphans {status.orphans:,}"
     )
-    return Lines(table, Text(counts), *([Text(told)] if told else []))
+    return Lines(table, Text(counts), *([sinks(status.sinks)] if status.sinks else []), *([Text(told)] if told else []))
+
+
+def sinks(found: Sequence[SinkStatus]) -> Table:
+    """How far each sink has been told, and what was wrong with its last try."""
+    table = Table(header_style="bold")
+    for name in ("sink", "running", "told as of", "lag, revisions", "lag, s", "told", "refused", "error"):
+        table.add_column(name, justify="left" if name in ("sink", "told as of", "error") else "right", overflow="fold")
+    for one in found:
+        lag = "-" if one.lag_seconds is None else f"{one.lag_seconds:,.0f}"
+        counts = (f"{one.lag_revisions:,}", lag, f"{one.revisions:,}", f"{one.refused:,}")
+        table.add_row(one.sink, "yes" if one.running else "no", short(one.as_of), *counts, escape(one.error or "-"))
+    return table
 
 
 def short(at: datetime | None) -> str:

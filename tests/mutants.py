@@ -867,9 +867,16 @@ MUTANTS = (
     Mutant(
         "a sink that failed is told something else afterwards",
         "sinks/follow.py",
-        "until = before.telling or now(kept.lake)",
-        "until = now(kept.lake)",
+        "until = before.telling or feed.now()",
+        "until = feed.now()",
         "tests/test_sinking.py::test_after_a_failure_the_same_is_told_again_although_more_has_come",
+    ),
+    Mutant(
+        "a sink that is behind is said to be up to date",
+        "sinks/told.py",
+        "ahead.version - reached.version if same",
+        "0 if same",
+        "tests/test_sinking.py::test_the_lag_of_a_sink_stands_beside_that_of_the_jobs",
     ),
     Mutant(
         "a window that becomes final without moving is not told",

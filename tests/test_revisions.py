@@ -15,7 +15,8 @@ from pipelines.maintain import maintain
 from pipelines.page.sums import Kept
 from pipelines.settings import load
 from pipelines.silver.tables import FEEDBACK, INFERENCES, LABELLED
-from pipelines.sinks.revisions import Reached, Revision, now, revisions
+from pipelines.sinks.revisions import Revision, revisions
+from pipelines.sinks.told import Reached, now
 from tests.pages import serve_day
 from tests.watching import DAY, HOUR, MONDAY, lake_of, model, reach
 

@@ -12,12 +12,13 @@ from pipelines.errors import MachineError
 from pipelines.lake import Lake
 from pipelines.page.sums import Kept
 from pipelines.sinks.changelog import message
-from pipelines.sinks.follow import Told, path_of, tell, told
+from pipelines.sinks.follow import tell
 from pipelines.sinks.influx import line
 from pipelines.sinks.otlp import request
 from pipelines.sinks.remote_write import legal, series
-from pipelines.sinks.revisions import Revision, now
-from tests.pages import filled, serve_day
+from pipelines.sinks.revisions import Metrics, Revision
+from pipelines.sinks.told import Told, now, path_of, told
+from tests.pages import FRONTIER, filled, serve_day
 from tests.watching import DAY, HOUR, MONDAY, reach
 
 
@@ -87,15 +88,15 @@ def test_after_a_failure_the_same_is_told_again_although_more_has_come(tmp_path:
     listener = Listener()
     listener.fails_after = 2
     with pytest.raises(MachineError):
-        tell(Kept(lake), "one", listener, DAY)
+        tell(Metrics(Kept(lake), DAY), "one", listener)
     first = [*listener.parts]
     serve_day(lake, watched, 5)
     reach(lake, MONDAY + 9 * DAY + HOUR)
     listener.fails_after = -1
-    assert tell(Kept(lake), "one", listener, DAY)
+    assert tell(Metrics(Kept(lake), DAY), "one", listener)
     assert listener.parts[2:4] == first
-    assert tell(Kept(lake), "one", listener, DAY)
-    assert not tell(Kept(lake), "one", listener, DAY)
+    assert tell(Metrics(Kept(lake), DAY), "one", listener)
+    assert not tell(Metrics(Kept(lake), DAY), "one", listener)
     assert told(lake.root, "one").reached == now(Lake(lake.root))
 
 
@@ -128,9 +129,34 @@ def test_a_sink_that_is_down_fails_the_command_and_its_lag_is_shown(
     monkeypatch.setenv("HINDSIGHT_SINKS_EVERY", "1 day")
     assert main(["sinks", "--once", "--lake", str(lake.root), "--json"]) == 1
     (said,) = json.loads(capsys.readouterr().out)
-    assert said["sink"] == "influx"
-    assert said["as_of"] is None
+    assert (said["sink"], said["as_of"], said["lag_revisions"] > 0) == ("influx", None, True)
     assert "[sink_unreachable]" in said["error"]
     assert main(["sinks", "--status", "--lake", str(lake.root)]) == 0
     assert told(lake.root, "influx").telling is not None
     assert told(lake.root, "other") == Told()
+
+
+def test_the_lag_of_a_sink_stands_beside_that_of_the_jobs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, watched = filled(tmp_path / "lake", days=2)
+    assert tell(Metrics(Kept(lake), DAY), "otlp", Listener())
+    serve_day(lake, watched, 2)
+    reach(lake, FRONTIER + 2 * HOUR)
+    monkeypatch.setenv("HINDSIGHT_SINKS_OTLP", "http://127.0.0.1:1/v1/metrics")
+    monkeypatch.setenv("HINDSIGHT_SINKS_INFLUX", "http://127.0.0.1:1/write?db=d")
+    path_of(lake.root, "influx").write_text("{}")
+
+    def said(*words: str) -> str:
+        assert main(["status", "--lake", str(lake.root), *words]) == 0
+        return capsys.readouterr().out
+
+    influx, otlp = json.loads(said("--json"))["sinks"]
+    assert {name: otlp[name] for name in ("lag_revisions", "lag_seconds", "running", "error")} == {
+        **{"lag_revisions": 2, "lag_seconds": 7200.0, "running": False, "error": ""},
+    }
+    assert otlp["revisions"] > 0
+    assert influx["lag_seconds"] is None
+    assert "[sink_damaged]" in influx["error"]
+    assert "[sink_damaged]" in said()
+    assert said().count("otlp") == 1

@@ -20,11 +20,12 @@ from pipelines.gold.tables import OUTCOME_LEDGER
 from pipelines.lake import Lake
 from pipelines.page.sums import Kept
 from pipelines.silver.tables import FEEDBACK, INFERENCES, LABELLED
-from pipelines.sinks.follow import once, tell, told
+from pipelines.sinks.follow import once, tell
 from pipelines.sinks.influx import Influx
 from pipelines.sinks.postgres import Postgres
 from pipelines.sinks.remote_write import RemoteWrite
-from pipelines.sinks.revisions import now, revisions
+from pipelines.sinks.revisions import Metrics, revisions
+from pipelines.sinks.told import now, told
 from pipelines.watch.rules import Watched
 from tests import servers
 from tests.pages import serve_day
@@ -106,11 +107,11 @@ def test_a_database_holds_what_the_metrics_say_after_every_revision(database: Se
     for day in (1, 0, 2):
         serve_day(lake, watched, day)
         reach(lake, MONDAY + (day + 2) * DAY + 5 * HOUR)
-        assert tell(Kept(lake), "postgres", sink, DAY)
+        assert tell(Metrics(Kept(lake), DAY), "postgres", sink)
         assert held(database) == said(lake)
-    assert not tell(Kept(lake), "postgres", sink, DAY)
+    assert not tell(Metrics(Kept(lake), DAY), "postgres", sink)
     (lake.root / "_sinks" / "postgres.json").unlink()
-    assert tell(Kept(lake), "postgres", sink, DAY)
+    assert tell(Metrics(Kept(lake), DAY), "postgres", sink)
     assert held(database) == said(lake)
 
 
@@ -119,17 +120,17 @@ def test_a_database_that_is_down_is_told_what_it_has_missed(database: Server, se
     sink = Postgres(f"postgresql://hindsight@127.0.0.1:{database.port}/postgres", "secret")
     serve_day(lake, watched, 0)
     reach(lake, MONDAY + DAY)
-    assert once(Kept(lake), "postgres", sink, DAY)
+    assert once(Metrics(Kept(lake), DAY), "postgres", sink)
     database.stop()
     serve_day(lake, watched, 1)
     reach(lake, MONDAY + 2 * DAY)
-    assert not once(Kept(lake), "postgres", sink, DAY)
+    assert not once(Metrics(Kept(lake), DAY), "postgres", sink)
     assert "sink_unreachable" in told(lake.root, "postgres").error
     assert "secret" not in told(lake.root, "postgres").error
     serve_day(lake, watched, 2)
     reach(lake, MONDAY + 4 * DAY)
     database.start()
-    assert once(Kept(lake), "postgres", sink, DAY)
+    assert once(Metrics(Kept(lake), DAY), "postgres", sink)
     assert not told(lake.root, "postgres").error
     assert held(database) == said(lake)
 
@@ -138,8 +139,9 @@ def test_a_wrong_password_is_said(database: Server, served: tuple[Lake, Watched]
     lake, watched = served
     serve_day(lake, watched, 0)
     reach(lake, MONDAY + DAY)
+    sink = Postgres(f"postgresql://hindsight@127.0.0.1:{database.port}/postgres", "guessed")
     with pytest.raises(MachineError) as refused:
-        tell(Kept(lake), "postgres", Postgres(f"postgresql://hindsight@127.0.0.1:{database.port}/postgres", "guessed"), DAY)
+        tell(Metrics(Kept(lake), DAY), "postgres", sink)
     assert refused.value.code == "sink_refused"
     assert "guessed" not in refused.value.message
 
@@ -151,8 +153,8 @@ def test_influx_holds_what_the_metrics_say(series: Server, served: tuple[Lake, W
     for day in (1, 0):
         serve_day(lake, watched, day)
         reach(lake, MONDAY + (day + 2) * DAY + 5 * HOUR)
-        assert tell(Kept(lake), "influx", sink, DAY)
-    assert tell(Kept(Lake(lake.root)), "other", sink, DAY)
+        assert tell(Metrics(Kept(lake), DAY), "influx", sink)
+    assert tell(Metrics(Kept(Lake(lake.root)), DAY), "other", sink)
     question = urllib.parse.quote('SELECT value, "count", version, "segment.origin", label FROM hindsight WHERE metric = \'recall\'')
     (answer,) = asked(f"{base}/query?db=hindsight&q={question}")["results"][0]["series"]
     wanted = {key: value for key, value in said(lake).items() if key[-1] == "recall" and value[0] is not None}
@@ -172,8 +174,8 @@ def test_prometheus_gets_each_window_once_when_it_is_final(monitor: Server, tmp_
     for day in range(3):
         serve_day(lake, watched, shift + day)
         reach(lake, MONDAY + (shift + day + 3) * DAY)
-        assert tell(Kept(lake), "prometheus", sink, DAY)
-    assert tell(Kept(lake), "again", sink, DAY)
+        assert tell(Metrics(Kept(lake), DAY), "prometheus", sink)
+    assert tell(Metrics(Kept(lake), DAY), "again", sink)
     end = (today + DAY).timestamp()
     query = urllib.parse.urlencode({"query": 'hindsight_metric{metric="recall"}[30d]', "time": end})
     found = asked(f"{base}/api/v1/query?{query}")["data"]["result"]

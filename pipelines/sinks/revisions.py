@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,25 +19,16 @@ from pipelines.errors import InputError
 from pipelines.explain.sources import Sources
 from pipelines.gold.metrics.catalogue import applicable, names_of
 from pipelines.gold.metrics.plan import ORIGIN, Question, Source, Target, Windows, is_final, target
-from pipelines.gold.tables import FRONTIERS, STATISTICS
+from pipelines.gold.tables import STATISTICS
 from pipelines.lake import Lake
 from pipelines.opened import newest
 from pipelines.page.numbers import Window, values_of, windows
 from pipelines.page.sums import Kept
+from pipelines.sinks.told import Reached, now
 
 _CELL = ("definition", "cut", "grain", "version", "segment", "cell_at")
-_MINUTE = timedelta(minutes=1)
 Group = tuple[str, tuple[str, ...], datetime]
 """Version, values of the cut's fields, start of the window."""
-
-
-@dataclass(frozen=True)
-class Reached:
-    """How far a sink has been told: of a table of statistics, by its id, up to a version, as of a whole minute."""
-
-    table: str
-    version: int
-    as_of: datetime
 
 
 @dataclass(frozen=True)
@@ -69,15 +60,24 @@ class Revision:
     version_at: int
 
 
-def now(lake: Lake) -> Reached | None:
-    """As far as a lake is; None before its first frontier."""
-    if not lake.exists(STATISTICS) or not lake.exists(FRONTIERS):
-        return None
-    table = lake.open(STATISTICS)
-    at = pc.max(lake.read(FRONTIERS, ["frontier"])["frontier"]).as_py()
-    if at is None:
-        return None
-    return Reached(str(table.metadata().id), int(table.version()), at - (at - datetime(1970, 1, 1, tzinfo=UTC)) % _MINUTE)
+@dataclass(frozen=True)
+class Metrics:
+    """The metrics of a lake in windows of a width, as sinks are told of them."""
+
+    kept: Kept
+    every: timedelta
+
+    @property
+    def lake(self) -> Lake:
+        return self.kept.lake
+
+    def now(self) -> Reached | None:
+        """As far as the lake is; None before its first frontier."""
+        return now(self.lake)
+
+    def since(self, since: Reached | None, until: Reached) -> Iterator[list[Revision]]:
+        """The revisions between two states of it."""
+        return revisions(self.kept, since, until, self.every)
 
 
 @dataclass(frozen=True)
