@@ -13,6 +13,7 @@ from pipelines import (
     commands,
     datasets,
     erasures,
+    exporting,
     gating,
     questions,
     redriving,
@@ -55,7 +56,7 @@ def parser() -> Parser:
     for add in (
         *(_demo, _run, _status, _metrics, _outcomes, _explain, _verify, watching.add, gating.add, datasets.add),
         *(_maintain, _repair, _reconcile, redriving.add, _rebuild, erasures.add, _import, _schema, _model, _doctor),
-        *(serving.add, topics.add, sinking.add, retraining.add_loop, retraining.add_launch, retraining.add_rollback),
+        *(serving.add, topics.add, sinking.add, exporting.add, retraining.add_loop, retraining.add_launch, retraining.add_rollback),
     ):
         add(known)
     return top

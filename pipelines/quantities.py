@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipelines.errors import ConfigError, nearest
 
@@ -109,6 +111,27 @@ def _lake(value: str) -> Path:
     return path
 
 
+def _http(value: str) -> str:
+    return _address(value, ("http", "https"), 'an address of HTTP, such as http://host:8086/write?db=hindsight')
+
+
+def _postgres(value: str) -> str:
+    form = "an address of a database, such as postgresql://user@host:5432/database"
+    found = _address(value, ("postgresql", "postgres"), form)
+    if found and not (urlsplit(found).username and urlsplit(found).path.strip("/")):
+        raise ValueError(form)
+    return found
+
+
+def _address(value: str, schemes: tuple[str, ...], form: str) -> str:
+    value = value.strip()
+    with suppress(ValueError):  # of a port that is none
+        at = urlsplit(value)
+        if not value or (at.scheme in schemes and at.hostname and at.port != 0):
+            return value
+    raise ValueError(f'{form}, or "" for none')
+
+
 def _options(value: dict[str, Any]) -> dict[str, str]:
     if not all(isinstance(option, str) for option in value.values()):
         raise ValueError('a table of strings, such as {"spark.ui.enabled" = "true"}')
@@ -139,6 +162,8 @@ COUNT = Kind(int, "an integer", _at_least(1))
 FLAG = Kind(bool, "true or false", bool)
 TEXT = Kind(str, "a string", _text)
 MAYBE = Kind(str, "a string", str.strip)
+HTTP = Kind(str, "a string", _http)
+DATABASE = Kind(str, "a string", _postgres)
 PATH = Kind(str, "a path", _path)
 LAKE = Kind(str, "a path", _lake)
 DURATION = Kind(str, 'a duration such as "24 hours"', duration)

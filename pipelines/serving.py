@@ -49,16 +49,15 @@ def serve(asked: Namespace) -> int:
     root = existing(settings.lake.path)
     if asked.model is not None:
         _known(settings, root, asked.model)
-    with _listening(asked.host, asked.port) as listening:
-        address, port = listening.getsockname()[:2]
+    with listening(asked.host, asked.port) as at:
+        address = at.getsockname()[0]
         server = uvicorn.Server(uvicorn.Config(None, log_level="warning", timeout_graceful_shutdown=3, lifespan="off", server_header=False))
         hosts = frozenset({*NAMES, asked.host.lower()}) if ipaddress.ip_address(address).is_loopback else None
         server.config.app = site(root, hosts=hosts, model=asked.model, ended=lambda: server.should_exit)
-        at = f"[{address}]" if ":" in address else address
-        url = f"http://{at}:{port}/{'?' + urlencode({'model': asked.model}) if asked.model else ''}"
+        url = f"{url_of(at)}/{'?' + urlencode({'model': asked.model}) if asked.model else ''}"
         print(json.dumps({"url": url}) if asked.json else url, flush=True)
         told.print(f"the page of {root}: Ctrl-C stops", soft_wrap=True, markup=False, highlight=False)
-        server.run(sockets=[listening])
+        server.run(sockets=[at])
     return 0
 
 
@@ -74,8 +73,17 @@ def _known(settings: Settings, root: Path, model: str) -> None:
     named(definitions, model=model, label=None)
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens at the address."""
+def url_of(at: socket.socket) -> str:
+    """Where a socket listens, as an address."""
+    address, port = at.getsockname()[:2]
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}"
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens at the address.
+
+    Raises MachineError `port_in_use`, `no_permission` or `address_not_ours`, InputError `not_a_port`.
+    """
     if port > 65535:
         raise InputError("not_a_port", f"--port {port}: expected a number from 0 to 65535, such as 8600")
     try:

@@ -14,8 +14,10 @@ from pipelines.errors import ConfigError
 from pipelines.problems import Problems
 from pipelines.quantities import (
     COUNT,
+    DATABASE,
     DURATION,
     FLAG,
+    HTTP,
     LAKE,
     MAYBE,
     OPTIONS,
@@ -86,14 +88,22 @@ class Kafka:
 
 @dataclass(frozen=True)
 class Sinks:
-    """Where `hindsight sinks` sends metrics. A sink with an empty address is off."""
+    """Where `hindsight sinks` sends metrics and ledgers, and what `hindsight exporter` shows. A sink with an empty address is off."""
 
     every: Annotated[timedelta, Setting("1 hour", PERIOD, "width of the windows that sinks are told, of grains that models declare")]
-    postgres: Annotated[str, Setting("", MAYBE, "a database, such as postgresql://user@host:5432/database; the password in PGPASSWORD")]
-    influx: Annotated[str, Setting("", MAYBE, "InfluxDB's address, such as http://host:8086/write?db=hindsight; the token in INFLUX_TOKEN")]
-    prometheus: Annotated[str, Setting("", MAYBE, "Prometheus' remote write, such as http://host:9090/api/v1/write")]
-    otlp: Annotated[str, Setting("", MAYBE, "an OpenTelemetry collector, such as http://host:4318/v1/metrics")]
+    postgres: Annotated[str, Setting("", DATABASE, "a database, such as postgresql://user@host:5432/database; the password in PGPASSWORD")]
+    influx: Annotated[str, Setting("", HTTP, "InfluxDB's address, such as http://host:8086/write?db=hindsight; the token in INFLUX_TOKEN")]
+    prometheus: Annotated[str, Setting("", HTTP, "Prometheus' remote write, such as http://host:9090/api/v1/write")]
+    otlp: Annotated[str, Setting("", HTTP, "an OpenTelemetry collector, such as http://host:4318/v1/metrics")]
     kafka: Annotated[str, Setting("", MAYBE, "a topic of kafka.brokers for a changelog of metrics")]
+    kafka_alerts: Annotated[str, Setting("", MAYBE, "a topic for a changelog of alerts: what stands of each incident")]
+    kafka_triggers: Annotated[str, Setting("", MAYBE, "a topic for a changelog of triggers: the last step of each")]
+    kafka_quarantine: Annotated[
+        str, Setting("", MAYBE, "a topic for what is refused: reason, position, model and column, nothing of what was sent")
+    ]
+    series: Annotated[
+        int, Setting(10_000, COUNT, "the most series of metrics that `hindsight exporter` shows; how many more there are it says")
+    ]
 
 
 @dataclass(frozen=True)

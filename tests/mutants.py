@@ -872,6 +872,27 @@ MUTANTS = (
         "tests/test_sinking.py::test_after_a_failure_the_same_is_told_again_although_more_has_come",
     ),
     Mutant(
+        "the exporter shows as many series as there are",
+        "sinks/newest.py",
+        "full = full or len(shown) + len(one.samples) > most",
+        "full = False",
+        "tests/test_exporter.py::test_series_are_bounded_and_those_left_out_are_counted",
+    ),
+    Mutant(
+        "the exporter calls provisional what is final",
+        "sinks/newest.py",
+        "_judged(kept, asked, [min(last, final) - by for by in back])",
+        "_judged(kept, asked, [last - by for by in back])",
+        "tests/test_exporter.py::test_the_newest_final_and_provisional_values_are_shown_as_sinks_are_told_them",
+    ),
+    Mutant(
+        "the exporter is silent about what it cannot read",
+        "sinks/exposition.py",
+        'return [("hindsight_readable", {"part": name}, 0.0)]',
+        "return []",
+        "tests/test_exporter.py::test_what_cannot_be_read_is_said_and_the_rest_is_shown",
+    ),
+    Mutant(
         "a sink that is behind is said to be up to date",
         "sinks/told.py",
         "ahead.version - reached.version if same",

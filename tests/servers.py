@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -65,10 +66,11 @@ def postgres(folder: Path) -> Server:
     return Server(port, command, lambda: not subprocess.run(asks, check=False).returncode, folder / "log", user)
 
 
-def prometheus(folder: Path) -> Server:
-    """Prometheus, which scrapes nothing and takes remote writes."""
+def prometheus(folder: Path, scraped: int | None = None) -> Server:
+    """Prometheus, which takes remote writes, and scrapes a port of this machine every second, or nothing."""
     port, config = free_port(), folder / "prometheus.yml"
-    config.write_text("global: {}\n")
+    jobs = [] if scraped is None else [{"job_name": "hindsight", "static_configs": [{"targets": [f"127.0.0.1:{scraped}"]}]}]
+    config.write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--web.enable-remote-write-receiver"]
     return Server(port, [*command, f"--web.listen-address=127.0.0.1:{port}"], lambda: _answers(f"{port}/-/ready"), folder / "log")
 

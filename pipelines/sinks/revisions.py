@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +21,7 @@ from pipelines.lake import Lake
 from pipelines.opened import newest
 from pipelines.page.numbers import Window, values_of, windows
 from pipelines.page.sums import Kept
-from pipelines.sinks.told import Reached, now
+from pipelines.sinks.told import Reached, added, now
 
 _CELL = ("definition", "cut", "grain", "version", "segment", "cell_at")
 Group = tuple[str, tuple[str, ...], datetime]
@@ -137,7 +134,18 @@ class Asked:
 def revisions(kept: Kept, since: Reached | None, until: Reached, every: timedelta) -> Iterator[list[Revision]]:
     """The revisions between two states of a lake, a day of a definition and cut at a time; all there is where `since` is None."""
     cells = _touched(kept.lake, since, until)
-    declared = Sources(kept.lake.root).definitions
+    for asked in questions(kept.lake, since, until, every):
+        groups = {group for source in asked.target.sources for group in _groups(cells, source, asked)}
+        groups |= asked.settled(kept)
+        for _, of_day in groupby(sorted(groups, key=lambda one: one[2]), key=lambda one: one[2].date()):
+            day = list(of_day)
+            there = asked.windows(kept, day[0][2], day[-1][2])
+            yield [one for group in day for one in asked.revisions(group, there.get(group))]
+
+
+def questions(lake: Lake, since: Reached | None, until: Reached, every: timedelta) -> Iterator[Asked]:
+    """The newest definition of each model and label, in each of its cuts."""
+    declared = Sources(lake.root).definitions
     services = [one for one in declared if one.policy is None]
     for definition in newest(declared):
         for cut in definition.cuts:
@@ -145,13 +153,7 @@ def revisions(kept: Kept, since: Reached | None, until: Reached, every: timedelt
                 found = target(definition, [one for one in services if one.model == definition.model], Windows(every, every), cut)
             except InputError:  # this definition keeps no grain that such windows can be made of
                 continue
-            asked = Asked(found, tuple(cut), every, since, until)
-            groups = {group for source in found.sources for group in _groups(cells, source, asked)}
-            groups |= asked.settled(kept)
-            for _, of_day in groupby(sorted(groups, key=lambda one: one[2]), key=lambda one: one[2].date()):
-                day = list(of_day)
-                there = asked.windows(kept, day[0][2], day[-1][2])
-                yield [one for group in day for one in asked.revisions(group, there.get(group))]
+            yield Asked(found, tuple(cut), every, since, until)
 
 
 def _touched(lake: Lake, since: Reached | None, until: Reached) -> pa.Table:
@@ -160,25 +162,12 @@ def _touched(lake: Lake, since: Reached | None, until: Reached) -> pa.Table:
     columns = list(_CELL)
     if since is None or since.table != until.table:
         return _distinct(lake.read(STATISTICS, columns, counts))
-    added = _added(lake, since.version, until.version)
-    if added is None:
+    paths = added(lake, STATISTICS, since.version, until.version)
+    if paths is None:
         return _distinct(lake.read(STATISTICS, columns, counts))
     newly = lake.read(STATISTICS, columns, counts & (pc.field("known_at") >= since.as_of))
-    late = files.read_files(added, STATISTICS, counts & (pc.field("known_at") < since.as_of), columns)
+    late = files.read_files(paths, STATISTICS, counts & (pc.field("known_at") < since.as_of), columns)
     return _distinct(pa.concat_tables([newly, late]))
-
-
-def _added(lake: Lake, after: int, until: int) -> list[str] | None:
-    """The files that brought rows in these versions; None where the log no longer says."""
-    root, found = lake.path(STATISTICS), list[str]()
-    for version in range(after + 1, until + 1):
-        try:
-            lines = (root / "_delta_log" / f"{version:020d}.json").read_text().splitlines()
-        except FileNotFoundError:
-            return None
-        adds = [action["add"] for line in lines if "add" in (action := json.loads(line))]
-        found += [str(root / unquote(add["path"])) for add in adds if add["dataChange"]]
-    return found if all(Path(path).exists() for path in found) else None  # compacted since, and deleted
 
 
 def _distinct(rows: pa.Table) -> pa.Table:

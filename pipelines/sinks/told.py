@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow.compute as pc
 
@@ -16,8 +17,13 @@ from pipelines.errors import StateError
 from pipelines.gold.tables import FRONTIERS, STATISTICS
 from pipelines.lake import Lake
 from pipelines.settings import Sinks
+from pipelines.silver.tables import QUARANTINE
+from pipelines.watch.tables import ALERTS, TRIGGERS
 
-FOLLOWS: dict[str, Table] = dict.fromkeys(("postgres", "influx", "prometheus", "otlp", "kafka"), STATISTICS)
+FOLLOWS: dict[str, Table] = {
+    **dict.fromkeys(("postgres", "influx", "prometheus", "otlp", "kafka"), STATISTICS),
+    **{"kafka_alerts": ALERTS, "kafka_triggers": TRIGGERS, "kafka_quarantine": QUARANTINE},
+}
 """What each sink follows: metrics are made of gold.statistics, up to the frontier."""
 _MINUTE = timedelta(minutes=1)
 
@@ -134,6 +140,19 @@ def standing(lake: Lake, name: str) -> SinkStatus:
         found.refused,
         found.error,
     )
+
+
+def added(lake: Lake, table: Table, after: int, until: int) -> list[str] | None:
+    """The files that brought rows in these versions; None where the log no longer says."""
+    root, found = lake.path(table), list[str]()
+    for version in range(after + 1, until + 1):
+        try:
+            lines = (root / "_delta_log" / f"{version:020d}.json").read_text().splitlines()
+        except FileNotFoundError:
+            return None
+        adds = [action["add"] for line in lines if "add" in (action := json.loads(line))]
+        found += [str(root / unquote(add["path"])) for add in adds if add["dataChange"]]
+    return found if all(Path(path).exists() for path in found) else None  # compacted since, and deleted
 
 
 def _reached(said: dict[str, Any] | None) -> Reached | None:
