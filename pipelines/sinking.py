@@ -1,8 +1,7 @@
-"""The command `sinks`: metrics sent to where people look, until Ctrl-C."""
+"""The command `sinks`: metrics, and ledgers, sent to where people look, until Ctrl-C."""
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from dataclasses import asdict
 from textwrap import fill
@@ -13,7 +12,7 @@ from pipelines import leases, view
 from pipelines import settings as configuration
 from pipelines.arguments import Commands, command
 from pipelines.commands import stoppable
-from pipelines.console import answer
+from pipelines.console import answer, told
 from pipelines.errors import ConfigError, InputError, nearest
 from pipelines.explain.sources import plain
 from pipelines.lake import Lake
@@ -26,15 +25,16 @@ if TYPE_CHECKING:
 
 NAMES = tuple(FOLLOWS)
 FOLLOWED = (
-    "Each revision of a metric is sent, in windows of sinks.every, as soon as the frontier has passed it; what was sent before a crash is "
-    "sent again, and changes nothing. A sink that is down is tried again with growing pauses, holds up no other, and catches up. It runs "
+    "Each revision of a metric is sent, in windows of sinks.every, as soon as the frontier has passed it; of alerts, triggers and "
+    "quarantine (reason, position, model and column, nothing of what was sent) what stands of each; what was sent before a crash is sent "
+    "again, and changes nothing. A sink that is down is tried again with growing pauses, holds up no other, and catches up. It runs "
     "beside a running application, and without Spark."
 )
 
 
 def add(known: Commands) -> None:
     """Add the command to those that are known."""
-    meaning = "send metrics to PostgreSQL, InfluxDB, Prometheus, OpenTelemetry, Kafka"
+    meaning = "send metrics to PostgreSQL, InfluxDB, Prometheus, OpenTelemetry or Kafka, and alerts, triggers and quarantine to Kafka"
     made = command(known, "sinks", sinks, meaning, "hindsight sinks --once")
     made.description = fill(f"{made.description} {FOLLOWED}", 100)
     made.add_argument("names", nargs="*", metavar="SINK", help=f"which: {', '.join(NAMES)} (all that have an address in the settings)")
@@ -43,22 +43,23 @@ def add(known: Commands) -> None:
 
 
 def sinks(asked: Namespace) -> int:
-    """Exit code 1 where a sink could not be told, with --once."""
-    from pipelines.page.sums import Kept
+    """Exit code 1 where a sink could not be told, with --once. Raises what `chosen` and `opened` raise."""
     from pipelines.sinks.follow import follow, once
-    from pipelines.sinks.revisions import Metrics
+    from pipelines.sinks.opened import feeds, opened, unknown_hosts
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
     root, names = existing(settings.lake.path), chosen(settings, asked.names)
     failed = False
     if not asked.status:
-        feed, told_to = Metrics(Kept(Lake(root)), settings.sinks.every), {name: opened(settings, name) for name in names}
+        of, told_to = feeds(Lake(root), settings, names), {name: opened(settings, name) for name in names}
+        for error in unknown_hosts(settings, names):
+            told.print(str(error), soft_wrap=True, markup=False, highlight=False)
         with leases.hold_by_process(root, [f"sink-{name}" for name in names], "sinks"):
             if asked.once:
-                failed = bool(sum(not once(feed, name, sink) for name, sink in told_to.items()))
+                failed = bool(sum(not once(of[name], name, sink) for name, sink in told_to.items()))
             else:
                 with stoppable() as stop:
-                    _follow_all(told_to, lambda name, sink: follow(feed, name, sink, stop), stop)
+                    _follow_all(told_to, lambda name, sink: follow(of[name], name, sink, stop), stop)
     found = [standing(Lake(root), name) for name in names]
     answer(asked, [plain(asdict(one)) for one in found], lambda: view.sinks(found))
     return 1 if failed else 0
@@ -78,26 +79,6 @@ def chosen(settings: Settings, names: list[str]) -> list[str]:
             'HINDSIGHT_SINKS_POSTGRES="postgresql://user@host:5432/database" in the environment.',
         )
     return found
-
-
-def opened(settings: Settings, name: str) -> Sink:
-    """A sink, which is reached when it is first told."""
-    from pipelines.sinks.changelog import Changelog
-    from pipelines.sinks.influx import Influx
-    from pipelines.sinks.otlp import Otlp
-    from pipelines.sinks.postgres import Postgres
-    from pipelines.sinks.remote_write import RemoteWrite
-
-    to = settings.sinks
-    makers: dict[str, Any] = {
-        "postgres": lambda: Postgres(to.postgres, os.environ.get("PGPASSWORD")),
-        "influx": lambda: Influx(to.influx),
-        "prometheus": lambda: RemoteWrite(to.prometheus),
-        "otlp": lambda: Otlp(to.otlp),
-        "kafka": lambda: Changelog(settings.kafka, to.kafka),
-    }
-    made: Sink = makers[name]()
-    return made
 
 
 def _follow_all(told_to: dict[str, Sink], one: Any, stop: Event) -> None:

@@ -11,7 +11,7 @@ from pipelines.cli import main
 from pipelines.errors import MachineError
 from pipelines.lake import Lake
 from pipelines.page.sums import Kept
-from pipelines.sinks.changelog import message
+from pipelines.sinks.changelog import of_revision as message
 from pipelines.sinks.follow import tell
 from pipelines.sinks.influx import line
 from pipelines.sinks.otlp import request

@@ -75,13 +75,24 @@ def no_topic() -> ConfigError:
 class Asked:
     """A connection by which brokers are asked about the topic.
 
-    All raise MachineError `kafka_unreachable`, ConfigError `kafka_refused` (credentials, rights, certificates), StateError
-    `topic_missing`.
+    All raise MachineError `kafka_unreachable`, ConfigError `kafka_refused` (credentials, rights, certificates) or
+    `kafka_option_invalid`, StateError `topic_missing`.
     """
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka, self._told = kafka, list[str]()
-        self._admin = library().admin.AdminClient({**options(kafka), "error_cb": lambda error: self._told.append(error.str())})
+        try:
+            self._admin = library().admin.AdminClient({**options(kafka), "error_cb": lambda error: self._told.append(error.str())})
+        except library().KafkaException as error:
+            raise ConfigError(
+                "kafka_option_invalid",
+                f"kafka.options: {error.args[0].str()}; expected options of librdkafka, and files that are what they are said to be",
+            ) from error
+
+    def reach(self) -> None:
+        """Hear from a broker, and nothing else."""
+        with self._named():
+            self._admin.list_topics(timeout=ANSWER)
 
     def topic(self) -> Topic:
         """Which topic it is now."""

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from pipelines.errors import MachineError
 from pipelines.extras import extra
+from pipelines.sinks.post import unreachable
 from pipelines.sinks.revisions import Revision
 
 TABLE = """
@@ -44,7 +45,7 @@ class Postgres:
         self._url, self._password = url, password
 
     def send(self, revisions: Sequence[Revision]) -> int:
-        """In one transaction. Raises MachineError `sink_unreachable` or `sink_refused`."""
+        """In one transaction. Raises MachineError `sink_unreachable`, `sink_host_unknown` or `sink_refused`."""
         driver = extra("pg8000.dbapi", "sinks")
         try:
             with closing(self._opened(driver)) as connection:
@@ -53,7 +54,7 @@ class Postgres:
                 cursor.execute(UPSERT, [list(values) for values in zip(*map(_row, revisions), strict=True)])
                 connection.commit()
         except (OSError, driver.InterfaceError) as error:
-            raise MachineError("sink_unreachable", f"{_shown(self._url)}: {error}") from error
+            raise unreachable(_shown(self._url), error) from error
         except driver.Error as error:
             raise MachineError("sink_refused", f"{_shown(self._url)}: {error}") from error
         return 0
