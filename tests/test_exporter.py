@@ -18,6 +18,7 @@ from pipelines.cli import main
 from pipelines.lake import Lake
 from pipelines.page.sums import Kept
 from pipelines.settings import Settings, load
+from pipelines.silver.reasons import REASONS
 from pipelines.silver.tables import QUARANTINE
 from pipelines.sinks.exposition import FAMILIES, Exposition, registry
 from pipelines.sinks.revisions import revisions
@@ -124,8 +125,9 @@ def test_series_are_bounded_and_those_left_out_are_counted(settings: Settings, m
 def test_lags_quarantine_alerts_and_sinks_are_shown(lake: Lake, settings: Settings) -> None:
     told = replace(settings, sinks=replace(settings.sinks, influx="http://127.0.0.1:1/write?db=d"))
     assert series(told, "hindsight_frontier_timestamp_seconds")[()] == now_of(lake).timestamp()
-    assert series(told, "hindsight_job_lag_events", "job")[("land",)] == 1
-    assert series(told, "hindsight_quarantined_records", "reason") == {("not_json",): 3}
+    assert series(told, "hindsight_job_lag_events", "name")[("land",)] == 1
+    refused = series(told, "hindsight_quarantined_records", "reason")
+    assert {reason: count for (reason,), count in refused.items()} == {**dict.fromkeys(REASONS, 0), "not_json": 3}
     assert series(told, "hindsight_open_alerts", "model", "label", "rule") == {("m", "late", "low"): 1}
     assert series(told, "hindsight_sink_lag_revisions", "sink")[("influx",)] > 0
     assert series(told, "hindsight_sink_failing", "sink") == {("influx",): 0}

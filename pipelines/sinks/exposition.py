@@ -17,6 +17,7 @@ from pipelines.lake import Lake
 from pipelines.page.sections import quarantine, versions
 from pipelines.page.sums import Kept
 from pipelines.settings import Settings
+from pipelines.silver.reasons import REASONS
 from pipelines.silver.tables import CONTROLS, QUARANTINE
 from pipelines.sinks.newest import Sample, newest
 from pipelines.sinks.told import addressed, now
@@ -91,9 +92,10 @@ class Exposition:
             yield "hindsight_frontier_timestamp_seconds", {}, found.frontier.timestamp()
         yield "hindsight_log_records", {}, float(found.log_end)
         for job in found.jobs:
-            yield "hindsight_job_running", {"job": job.job}, float(job.running)
-            yield "hindsight_job_lag_events", {"job": job.job}, float(job.lag_events)
-            yield "hindsight_job_lag_seconds", {"job": job.job}, job.lag_seconds
+            about = {"name": job.job}  # Prometheus calls `job` what it scrapes
+            yield "hindsight_job_running", about, float(job.running)
+            yield "hindsight_job_lag_events", about, float(job.lag_events)
+            yield "hindsight_job_lag_seconds", about, job.lag_seconds
         for sink in found.sinks:
             about = {"sink": sink.sink}
             yield "hindsight_sink_running", about, float(sink.running)
@@ -104,9 +106,11 @@ class Exposition:
             yield "hindsight_sink_refused", about, float(sink.refused)
 
     def _quarantine(self) -> Samples:
-        for row in quarantine(self._lake, None)["rows"]:
-            yield "hindsight_quarantined_records", {"reason": row["reason"]}, float(row["records"])
-            yield "hindsight_redriven_records", {"reason": row["reason"]}, float(row["redriven"])
+        found = {row["reason"]: row for row in quarantine(self._lake, None)["rows"]}
+        for reason in sorted({*REASONS, *found}):  # those of which there is none yet too: growth is counted from 0
+            row = found.get(reason, {"records": 0, "redriven": 0})
+            yield "hindsight_quarantined_records", {"reason": reason}, float(row["records"])
+            yield "hindsight_redriven_records", {"reason": reason}, float(row["redriven"])
 
     def _alerts(self) -> Samples:
         found: dict[tuple[str, str, str], int] = {}
