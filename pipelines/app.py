@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from pipelines import backfill, checkpoint, guards, leases, settle, status, written
+from pipelines.catalog import address
 from pipelines.consumed import consumed
 from pipelines.contract import Table
 from pipelines.definition import Definition
@@ -21,7 +22,7 @@ from pipelines.definitions import DefinitionBook, backfilled, declare
 from pipelines.errors import HindsightError, StateError, disk_full
 from pipelines.groups import Group, select
 from pipelines.job import run_batch
-from pipelines.jobs import NAMES, RECONCILE, TABLES, WATCH
+from pipelines.jobs import LATER, NAMES, RECONCILE, TABLES, WATCH
 from pipelines.lake import Lake, Mark
 from pipelines.log import EmbeddedLog
 from pipelines.log.intake import Intake
@@ -64,7 +65,7 @@ class Application:
         self.settings, self.spark = settings, spark
         self.root = settings.lake.path.resolve()
         self.groups, self.reconciles = select(jobs, settings)
-        self.lake = Lake(self.root, committer=settings.lake.committer, spark=spark)
+        self.lake = Lake(self.root, committer=settings.lake.committer, spark=spark, catalog=settings.lake.catalog)
         refuse_a_lost_log(self.root)
         self.log = EmbeddedLog(log_path(self.root), durable=settings.log.fsync)
         self._definitions, self._given = definitions, given
@@ -87,6 +88,7 @@ class Application:
                 refuse_half_filled(self.root)
             guards.refuse_an_earlier_lake(self.lake)
             self.lake.create(*TABLES)
+            self.lake.register(*TABLES, *LATER)
             for group in self.groups:
                 guards.refuse_a_lost_checkpoint(self.lake, group.checkpoint, group.jobs)
                 guards.refuse_an_old_backup(self.lake, group.checkpoint, group.jobs)
@@ -226,7 +228,7 @@ class Application:
         writer = (
             frame.writeStream.foreachBatch(process)
             .queryName(group.name)
-            .option("checkpointLocation", str(group.checkpoint))
+            .option("checkpointLocation", address(group.checkpoint))
         )
         if once:
             writer = writer.trigger(availableNow=True)
@@ -243,11 +245,8 @@ class Application:
                 .option("records", str(self.settings.log.batch_records))
                 .load()
             )
-        return (
-            self.spark.readStream.format("delta")
-            .option("maxBytesPerTrigger", str(self.settings.run.bytes_per_trigger))
-            .load(str(self.lake.path(table)))
-        )
+        reader = self.spark.readStream.option("maxBytesPerTrigger", str(self.settings.run.bytes_per_trigger))
+        return self.lake.catalog.read(reader, table)
 
     def _start_beside(self, name: str, work: Callable[[], None]) -> None:
         """Do something beside the queries; how it fails is for `check` to tell."""

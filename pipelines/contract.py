@@ -116,6 +116,11 @@ class Table:
         return self.name.partition(".")[2]
 
     @property
+    def flat_name(self) -> str:
+        """Its name where a dot would part it: layer_noun."""
+        return self.name.replace(".", "_")
+
+    @property
     def folder(self) -> str:
         """Where its files lie under the folder of a lake: layer/noun."""
         return self.name.replace(".", "/")
@@ -157,11 +162,11 @@ class Table:
     def ddl(self) -> str:
         """The CREATE TABLE statement, for catalogues."""
         body = ",\n  ".join(
-            f"{c.name} {c.type.simpleString().upper()}{'' if c.nullable else ' NOT NULL'} COMMENT {_quoted(c.meaning)}"
+            f"{c.name} {c.type.simpleString().upper()}{'' if c.nullable else ' NOT NULL'} COMMENT {quoted(c.meaning)}"
             for c in self.columns
         )
         parts = f"\nPARTITIONED BY ({', '.join(self.partition_by)})" if self.partition_by else ""
-        return f"CREATE TABLE {self.name} (\n  {body}\n) USING DELTA{parts}\nCOMMENT {_quoted(self.meaning)}"
+        return f"CREATE TABLE {self.name} (\n  {body}\n) USING DELTA{parts}\nCOMMENT {quoted(self.meaning)}"
 
     def row(self, **changed: Any) -> dict[str, Any]:
         """A valid row for tests: nullable columns null, the others a plain value, and what the test cares about."""
@@ -204,5 +209,6 @@ def struct(*columns: Column) -> StructType:
     return StructType([StructField(c.name, c.type, True) for c in columns])
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -21,6 +21,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines import checksum, files
+from pipelines.catalog import Catalog
 from pipelines.contract import Table
 from pipelines.errors import MachineError, StateError, first_line
 from pipelines.handles import Handle
@@ -41,8 +42,9 @@ class Mark:
 class Lake:
     """The tables under one folder."""
 
-    def __init__(self, root: Path, *, committer: str = "arrow", spark: SparkSession | None = None) -> None:
+    def __init__(self, root: Path, *, committer: str = "arrow", spark: SparkSession | None = None, catalog: str = "") -> None:
         self.root, self.committer, self.spark = root, committer, spark
+        self.catalog = Catalog(root, catalog)
         self._indexes: dict[str, KeyIndex] = {}
         self._writers: dict[tuple[str, str], Handle] = {}
 
@@ -85,7 +87,7 @@ class Lake:
             table.arrow,
             mode="ignore",
             partition_by=list(table.partition_by),
-            name=table.name.replace(".", "_"),
+            name=table.flat_name,
             description=table.meaning,
             configuration={
                 "delta.appendOnly": "true",
@@ -94,6 +96,14 @@ class Lake:
             },
         )
         checksum.write(self.path(table), 0)
+
+    def register(self, *tables: Table) -> None:
+        """Give those of the tables that are there their names, where a catalog is set.
+
+        Raises ConfigError `schema_missing`, StateError `name_elsewhere`.
+        """
+        if self.catalog.schema and self.spark is not None:
+            self.catalog.register(self.spark, [table for table in tables if self.exists(table)])
 
     def open(self, table: Table) -> DeltaTable:
         """A fresh handle. Raises StateError `table_missing`."""
@@ -165,15 +175,18 @@ class Lake:
             return 0
         if "recorded_at" in table.names and "recorded_at" not in rows.columns:
             rows = rows.withColumn("recorded_at", F.current_timestamp())
-        (
+        writer = (
             rows.select(*table.names)
             .write.format("delta")
             .mode("append")
             .option("txnAppId", mark.app)
             .option("txnVersion", str(mark.batch))
             .option("userMetadata", _covers(covers))
-            .save(str(self.path(table)))
         )
+        if self.catalog.schema:
+            writer.saveAsTable(self.catalog.name(table))
+        else:
+            writer.save(self.catalog.path(table))
         return count
 
 

@@ -23,6 +23,7 @@ def metrics(
     spark: SparkSession,
     *,
     lake: Path | str,
+    catalog: str = "",
     model: str | None = None,
     label: str | None = None,
     every: str = "1 hour",
@@ -43,12 +44,14 @@ def metrics(
     frontier. `mature`: counts silence past the attribution window as the policy says it is. `definition`: the hash
     of an earlier definition; without it, each label's newest. `start`, `end`: only windows that lie between them.
 
+    `catalog`: the CATALOG.SCHEMA that knows the lake's tables by name (the setting lake.catalog); "" for none.
+
     A window is `final` when its end and the attribution window lie before `as_of`; only a correction still moves it.
     Raises InputError: no_lake, no_frontier, as_of_above_frontier, unknown_model, unknown_label, unknown_definition,
     cut_not_declared, grain_not_declared, bad_window, naive_time.
     """
     windows = windows_of(every, sliding, start, end)
-    opened = Opened(spark, lake)
+    opened = Opened(spark, lake, catalog)
     frontier = opened.frontier()
     asked = question(
         opened.definitions(),

@@ -11,6 +11,7 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from pipelines.catalog import Catalog
 from pipelines.contract import Table
 from pipelines.definition import Definition, active
 from pipelines.errors import InputError, StateError, nearest
@@ -20,20 +21,24 @@ from pipelines.silver.tables import CONTROLS
 
 @dataclass(frozen=True)
 class Opened:
-    """The lake under a folder, or under whatever address Spark can read."""
+    """The lake under a folder, or under whatever address Spark can read; its tables by name where `catalog` is CATALOG.SCHEMA."""
 
     spark: SparkSession
     lake: Path | str
+    catalog: str = ""
 
     def table(self, table: Table) -> DataFrame:
-        """A table as a frame. Raises StateError no_lake."""
-        path = f"{str(self.lake).rstrip('/')}/{table.folder}"
-        if not DeltaTable.isDeltaTable(self.spark, path):
+        """A table as a frame. Raises StateError no_lake, name_missing, name_elsewhere."""
+        known = Catalog(self.lake, self.catalog)
+        if not DeltaTable.isDeltaTable(self.spark, known.path(table)):
             raise StateError(
                 "no_lake",
-                f"{path}: there is no table {table.name} here. Name the folder of a lake that `hindsight run` has filled.",
+                f"{self.lake}/{table.folder}: there is no table {table.name} here. Name the folder of a lake that `hindsight run` "
+                "has filled.",
             )
-        return self.spark.read.format("delta").load(path)
+        if self.catalog:
+            known.refuse_elsewhere(self.spark, table)
+        return known.read(self.spark.read, table)
 
     def frontier(self) -> datetime:
         """The least time that is fully processed. Raises StateError no_lake, no_frontier."""

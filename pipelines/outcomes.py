@@ -17,6 +17,7 @@ def outcomes(
     spark: SparkSession,
     *,
     lake: Path | str,
+    catalog: str = "",
     model: str | None = None,
     label: str | None = None,
     request: str | None = None,
@@ -31,7 +32,7 @@ def outcomes(
     `number` or `text` is the outcome; both are null where it was answered and stays undecided. Silence has no row.
     Raises InputError: no_lake, unknown_model, unknown_label, no_frontier, as_of_above_frontier, naive_time.
     """
-    opened = Opened(spark, lake)
+    opened = Opened(spark, lake, catalog)
     labels = [one for one in opened.definitions() if one.policy is not None]
     ledger = opened.table(OUTCOME_LEDGER).where(in_force(named(labels, model=model, label=label), labels))
     if request is not None:

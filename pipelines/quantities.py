@@ -24,6 +24,7 @@ _UNITS = {
 }
 _SIZES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 _DURATION = re.compile(r"([0-9]{1,9}) ?(millisecond|second|minute|hour|day|week)s?")
+_SCHEMA = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _SIZE = re.compile(r"([0-9]{1,9}) ?(B|KB|MB|GB|TB)")
 
 
@@ -130,6 +131,13 @@ def _address(value: str, schemes: tuple[str, ...], form: str) -> str:
         if not value or (at.scheme in schemes and at.hostname and at.port != 0):
             return value
     raise ValueError(f'{form}, or "" for none')
+
+
+def schema(value: str) -> str:
+    """CATALOG.SCHEMA, or nothing. Raises ValueError with what was expected."""
+    if value and not _SCHEMA.fullmatch(value):
+        raise ValueError('CATALOG.SCHEMA, two names of letters, digits, "_" and "-", such as "main.hindsight"; or nothing')
+    return value
 
 
 def _options(value: dict[str, Any]) -> dict[str, str]:

@@ -10,7 +10,6 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Group
@@ -53,10 +52,10 @@ def metrics(asked: Namespace) -> int:
     from pipelines.metrics import metrics as ask
 
     question = _question(asked)
-    with _session(asked) as (spark, lake):
+    with _session(asked) as (spark, where):
         frame: pd.DataFrame = ask(
             spark,
-            lake=lake,
+            **where,
             model=asked.model,
             label=asked.label,
             every=asked.every,
@@ -130,8 +129,8 @@ def outcomes(asked: Namespace) -> int:
     named([one for one in sources.definitions if one.policy is not None], model=asked.model, label=asked.label)
     if asked.as_of:
         not_above(sources.frontier(), asked.as_of)
-    with _session(asked) as (spark, lake):
-        found = ask(spark, lake=lake, model=asked.model, label=asked.label, request=asked.request, as_of=asked.as_of)
+    with _session(asked) as (spark, where):
+        found = ask(spark, **where, model=asked.model, label=asked.label, request=asked.request, as_of=asked.as_of)
         # one more than is shown tells whether there are more
         frame: pd.DataFrame = found.limit(asked.limit + 1).toPandas()
     shown, more = frame.head(asked.limit), len(frame) > asked.limit
@@ -201,12 +200,12 @@ def _records(frame: pd.DataFrame, precision: Literal["ms", "us"]) -> list[dict[s
 
 
 @contextmanager
-def _session(asked: Namespace) -> Iterator[tuple[SparkSession, Path]]:
-    """A session, and the folder of the lake that is asked."""
+def _session(asked: Namespace) -> Iterator[tuple[SparkSession, dict[str, Any]]]:
+    """A session, and the lake that is asked: its folder, and the catalog that knows its tables."""
     from pipelines import session
     from pipelines.paths import existing
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
     lake = existing(settings.lake.path)
     with session.opened(settings) as spark:
-        yield spark, lake
+        yield spark, {"lake": lake, "catalog": settings.lake.catalog}

@@ -29,6 +29,7 @@ from pipelines.quantities import (
     Setting,
     one_of,
     read_toml,
+    schema,
 )
 
 FILE = "settings.toml"
@@ -37,6 +38,7 @@ PACKAGED = Path(__file__).resolve().parent.parent / "conf"
 """The conf folder beside the package: the one of the repository."""
 
 COMMITTER = Kind(str, "a string", one_of("arrow", "spark"))
+SCHEMA = Kind(str, "a string", schema)
 STATE_STORE = Kind(str, "a string", one_of("memory", "rocksdb"))
 
 
@@ -57,6 +59,9 @@ class Lake:
             COMMITTER,
             '"arrow" (one machine: the driver appends) or "spark" (a cluster or a cloud store: the executors write)',
         ),
+    ]
+    catalog: Annotated[
+        str, Setting("", SCHEMA, 'the CATALOG.SCHEMA in which Spark finds the tables by name, as layer_noun; "": it goes by path')
     ]
 
 

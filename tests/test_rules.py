@@ -173,7 +173,7 @@ def test_only_the_lake_and_its_upkeep_write_tables() -> None:
     writing = {
         name_of(path)
         for path in MODULES
-        if any(call in path.read_text() for call in ("write_deltalake(", ".optimize.", "create_write_transaction("))
+        if any(call in path.read_text() for call in ("write_deltalake(", ".optimize.", "create_write_transaction(", "saveAsTable("))
     }
     assert writing <= {"pipelines.lake", "pipelines.maintain"}
 
