@@ -4,18 +4,20 @@ import logging
 import sys
 
 
-def main() -> int:
-    """Run a command; its exit code."""
+def main() -> None:
+    """Run a command. Raises SystemExit where its exit code is not 0: what calls this from a wheel, as workspaces do, reads no return."""
     # a library that logs where nobody listens, as py4j does of Ctrl-C, would print a traceback
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         from pipelines import cli
 
-        return cli.main()
+        code = cli.main()
     except KeyboardInterrupt:
         print("hindsight: stopped", file=sys.stderr)
-        return 130
+        code = 130
+    if code:
+        raise SystemExit(code)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

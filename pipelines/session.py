@@ -15,7 +15,7 @@ from pipelines.errors import MachineError, first_line
 from pipelines.log.source import LogSource
 from pipelines.machine import java
 from pipelines.settings import Settings
-from pipelines.submission import DELTA, refuse_missing, submitted, unless_given
+from pipelines.submission import DELTA, lent, refuse_missing, submitted, unless_given
 
 _CHECKPOINTS = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
 _ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
@@ -25,18 +25,20 @@ def build(settings: Settings, *, app: str = "hindsight", log: Path | None = None
     """A session as the settings say; what Spark has to say goes to the file `log`, where one is named.
 
     Under `spark-submit` the master, memory and packages are those of its command line, and whatever else it names stands,
-    but for what results rest on. Raises MachineError `java_missing`, `java_too_old`, `spark_failed`, `delta_missing` or
-    `package_missing`.
+    but for what results rest on; a session that is lent is told that alone. Raises MachineError `java_missing`,
+    `java_too_old`, `spark_failed`, `delta_missing` or `package_missing`.
     """
-    if submitted():
-        options = {**unless_given(_comfort(settings)), **_needed()}
+    if lent():
+        options = _needed()
+    elif submitted():
+        options = {**unless_given(_comfort(settings)), **_delta(), **_needed()}
     else:
         found = java(os.environ)
         if not found.ok:
             raise MachineError(found.code, f"{found.found}. {found.advice}")
         os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        options = {**_machine(settings), **_comfort(settings), **_needed(), **dict(settings.spark.extra)}
+        options = {**_machine(settings), **_comfort(settings), **_delta(), **_needed(), **dict(settings.spark.extra)}
     builder = SparkSession.builder.appName(app)
     for name, value in options.items():
         builder = builder.config(name, value)
@@ -48,7 +50,7 @@ def build(settings: Settings, *, app: str = "hindsight", log: Path | None = None
     except Exception as error:
         raise _not_started(error, settings, log) from error
     _quieten(session)
-    if submitted():
+    if lent() or submitted():
         refuse_missing(session, settings.spark.delta_package)
     session.dataSource.register(LogSource)
     return session
@@ -85,11 +87,17 @@ def _comfort(settings: Settings) -> dict[str, str]:
     }
 
 
-def _needed() -> dict[str, str]:
-    """What the jobs rest on, whoever starts them."""
+def _delta() -> dict[str, str]:
+    """Delta Lake within Spark."""
     return {
         "spark.sql.extensions": DELTA,
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    }
+
+
+def _needed() -> dict[str, str]:
+    """What the jobs rest on, whoever starts them."""
+    return {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.streaming.multipleWatermarkPolicy": "max",
         "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
@@ -110,12 +118,13 @@ def _not_started(error: Exception, settings: Settings, log: Path | None) -> Mach
 
 @contextmanager
 def opened(settings: Settings, *, app: str = "hindsight") -> Iterator[SparkSession]:
-    """A session for the time of a command; what Spark has to say goes to the lake's own log of it."""
+    """A session for the time of a command, or the one that is lent; what Spark has to say goes to the lake's own log of it."""
     spark = build(settings, app=app, log=log_of(settings))
     try:
         yield spark
     finally:
-        spark.stop()
+        if not lent():
+            spark.stop()
 
 
 def _quieten(session: SparkSession) -> None:

@@ -1,4 +1,7 @@
-"""Under `spark-submit`: what its command line says stands, and what the cluster lacks is named at once."""
+"""Where others start Spark: what they say stands, and what the cluster lacks is named at once.
+
+`spark-submit` starts a process and its JVM; a Databricks runtime lends a session that runs already.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,11 @@ def submitted() -> bool:
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
+def lent() -> bool:
+    """Whether a Databricks runtime runs this process: its session is its own, and so is its Delta Lake."""
+    return "DATABRICKS_RUNTIME_VERSION" in os.environ
+
+
 def unless_given(options: Mapping[str, str]) -> dict[str, str]:
     """Those that the command line does not name."""
     SparkContext._ensure_initialized()
@@ -27,13 +35,14 @@ def unless_given(options: Mapping[str, str]) -> dict[str, str]:
 
 
 def refuse_missing(session: SparkSession, delta: str) -> None:
-    """Stop a session that lacks Delta Lake, or whose executors lack this package or what it requires.
+    """Stop a session that lacks Delta Lake, or whose executors lack this package or what it requires; one that is lent goes on.
 
     Raises MachineError `delta_missing` or `package_missing`.
     """
     context: Any = session.sparkContext
     try:
-        context._jvm.java.lang.Thread.currentThread().getContextClassLoader().loadClass(DELTA)
+        if not lent():
+            context._jvm.java.lang.Thread.currentThread().getContextClassLoader().loadClass(DELTA)
     except Exception as error:
         session.stop()
         raise MachineError(
@@ -45,7 +54,8 @@ def refuse_missing(session: SparkSession, delta: str) -> None:
     try:
         context.parallelize(range(many), many).foreach(_import)
     except Exception as error:
-        session.stop()
+        if not lent():
+            session.stop()
         raise MachineError(
             "package_missing",
             f"the executors of {context.master} cannot run what this driver runs ({_lack(str(error))}). Submit the wheel, "

@@ -32,6 +32,48 @@ def _check(name: str) -> str:
 
 MUTANTS = (
     Mutant(
+        "a stage is missing in the bundle",
+        "../conf/jobs.yml",
+        "    tally:\n",
+        "    resolve:\n",
+        "tests/test_bundle.py::test_every_stage_of_the_flow_is_a_job_that_never_ends",
+    ),
+    Mutant(
+        "a workspace runs one stage twice",
+        "../conf/jobs.yml",
+        "parameters: [run, tally]",
+        "parameters: [run, resolve]",
+        "tests/test_bundle.py::test_every_stage_of_the_flow_is_a_job_that_never_ends",
+    ),
+    Mutant(
+        "a workspace is told nothing of a failure",
+        "__main__.py",
+        "    if code:\n",
+        "    if not code:\n",
+        "tests/test_unforeseen.py::test_ctrl_c_while_modules_are_still_being_imported_is_no_error",
+    ),
+    Mutant(
+        "a name may mean the table of another lake",
+        "catalog.py",
+        "if _bare(found) != _bare(self.path(table)):",
+        "if not found:",
+        "tests/test_catalog.py::test_a_name_that_means_another_table_is_said_at_the_start",
+    ),
+    Mutant(
+        "what is asked by name is read by path",
+        "catalog.py",
+        "return reader.table(self.name(table)) if self.schema else",
+        "return reader.table(self.name(table)) if not self.root else",
+        "tests/test_catalog.py::test_a_table_is_read_by_its_name",
+    ),
+    Mutant(
+        "a session that is lent is stopped",
+        "session.py",
+        "        if not lent():",
+        "        if lent():",
+        "tests/test_lent.py::test_a_session_that_is_lent_is_left_running",
+    ),
+    Mutant(
         "the page knows a minute too much",
         "page/sums.py",
         'known = waiting.filter(pc.field("known_at") < before)',

@@ -20,7 +20,8 @@ def copy(tmp_path: Path) -> Path:
     """A copy of the package and its tests, which nobody else imports."""
     for name in ("pipelines", "tests", "conf"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name in ("pyproject.toml", "databricks.yml"):
+        shutil.copy(ROOT / name, tmp_path)
     return tmp_path
 
 

@@ -68,7 +68,8 @@ def test_ctrl_c_while_modules_are_still_being_imported_is_no_error(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "main", interrupted)
-    assert start() == 130
+    with pytest.raises(SystemExit, match="130"):
+        start()
     assert capsys.readouterr().err == "hindsight: stopped\n"
 
 
@@ -81,7 +82,8 @@ def test_what_a_library_logs_of_an_interruption_is_not_shown(
 
     monkeypatch.setattr(logging.root, "handlers", [])
     monkeypatch.setattr(cli, "main", interrupted)
-    assert start() == 130
+    with pytest.raises(SystemExit, match="130"):
+        start()
     assert capsys.readouterr().err == "hindsight: stopped\n"
 
 
