@@ -35,7 +35,8 @@ from pipelines.paths import (
     refuse_half_filled,
     refuse_half_rebuilt,
 )
-from pipelines.settings import Kafka, Settings
+from pipelines.sections import Kafka
+from pipelines.settings import Settings
 from pipelines.silver.rules import RowRules
 from pipelines.watch.rules import Watched
 from pipelines.watch.watch import Watch

@@ -21,7 +21,7 @@ from pipelines import files, leases
 from pipelines.consumed import is_read
 from pipelines.contract import Table
 from pipelines.lake import Lake, commit, stands
-from pipelines.settings import Maintain
+from pipelines.sections import Maintain
 
 TRIES = 5
 """Compaction may race an append; it is tried again so often, and then left to the next time."""

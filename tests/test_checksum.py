@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from pipelines import checksum
 from pipelines.lake import Lake, Mark
 from pipelines.maintain import maintain
-from pipelines.settings import Maintain
+from pipelines.sections import Maintain
 from pipelines.silver.tables import FEEDBACK
 
 

@@ -24,7 +24,7 @@ from pipelines.log import EmbeddedLog
 from pipelines.log.intake import Intake
 from pipelines.log.kafka import TopicLog
 from pipelines.log.taken import forget, standing
-from pipelines.settings import Kafka
+from pipelines.sections import Kafka
 from pipelines.verify import verify
 from tests import lakes
 from tests.generator import history
@@ -226,7 +226,7 @@ from pathlib import Path
 from threading import Event
 from pipelines.log import EmbeddedLog
 from pipelines.log.intake import Intake
-from pipelines.settings import Kafka
+from pipelines.sections import Kafka
 log = EmbeddedLog(Path(sys.argv[1]))
 Intake(log, Kafka(brokers=sys.argv[2], topic=sys.argv[3], options={}, password_file="")).run(Event())
 """

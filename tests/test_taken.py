@@ -15,7 +15,7 @@ from pipelines.log import EmbeddedLog
 from pipelines.log.kafka import Topic, options
 from pipelines.log.sound import inspect, opened
 from pipelines.log.taken import Taken, forget, note, refuse_another, refuse_lost, taken
-from pipelines.settings import Kafka
+from pipelines.sections import Kafka
 
 KAFKA = Kafka(brokers="broker:9092", topic="clicks", options={}, password_file="")
 TOPIC = Topic("c", "t", (0, 1))

@@ -16,7 +16,7 @@ from pipelines.errors import MachineError
 from pipelines.log.embedded import EmbeddedLog
 from pipelines.log.kafka import Asked, Bounds, Topic, failed, library, options, received
 from pipelines.log.taken import note, refuse_another, refuse_lost, taken
-from pipelines.settings import Kafka
+from pipelines.sections import Kafka
 
 AT_ONCE = 20_000
 """The most records of one append."""

@@ -14,7 +14,7 @@ import msgspec
 from pipelines.errors import ConfigError, MachineError, StateError
 from pipelines.extras import extra
 from pipelines.secret import secret
-from pipelines.settings import Kafka
+from pipelines.sections import Kafka
 
 PASSWORD = "SASL_PASSWORD"
 RECEIVED = "received_at"

@@ -12,7 +12,7 @@ from pipelines.errors import StateError
 from pipelines.log.block import checksum, unreadable
 from pipelines.log.kafka import Asked, Bounds, Topic
 from pipelines.log.sound import opened
-from pipelines.settings import Kafka
+from pipelines.sections import Kafka
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS taken (

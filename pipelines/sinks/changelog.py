@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.errors import MachineError
 from pipelines.log.kafka import Asked, failed, library, options
 from pipelines.moments import rfc3339
-from pipelines.settings import Kafka
+from pipelines.sections import Kafka
 from pipelines.sinks.ledger import Entry
 from pipelines.sinks.post import TIMEOUT
 from pipelines.sinks.revisions import Revision

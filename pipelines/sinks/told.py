@@ -16,7 +16,7 @@ from pipelines.contract import Table
 from pipelines.errors import StateError
 from pipelines.gold.tables import FRONTIERS, STATISTICS
 from pipelines.lake import Lake
-from pipelines.settings import Sinks
+from pipelines.sections import Sinks
 from pipelines.silver.tables import QUARANTINE
 from pipelines.watch.tables import ALERTS, TRIGGERS
 
