@@ -10,46 +10,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pyspark.sql.types import (
-    ArrayType,
-    BinaryType,
-    BooleanType,
-    DataType,
-    DateType,
-    DecimalType,
-    DoubleType,
-    IntegerType,
-    LongType,
-    MapType,
-    StringType,
-    StructField,
-    StructType,
-    TimestampType,
-)
 
 from pipelines.errors import ContractError
 
-STRING, LONG, INT, DOUBLE, BOOL = StringType(), LongType(), IntegerType(), DoubleType(), BooleanType()
-BINARY, DATE, TIMESTAMP = BinaryType(), DateType(), TimestampType()
-AMOUNT = DecimalType(38, 9)
+if TYPE_CHECKING:
+    from pyspark.sql.types import StructType
+
+STRING, LONG, INT, DOUBLE, BOOL = pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.bool_()
+BINARY, DATE, TIMESTAMP = pa.binary(), pa.date32(), pa.timestamp("us", "UTC")
+AMOUNT = pa.decimal128(38, 9)
 """Every exact number: a sum of terms, each rounded once, half up, to nine places."""
 
-_ARROW: dict[DataType, pa.DataType] = {
-    STRING: pa.string(),
-    LONG: pa.int64(),
-    INT: pa.int32(),
-    DOUBLE: pa.float64(),
-    BOOL: pa.bool_(),
-    BINARY: pa.binary(),
-    DATE: pa.date32(),
-    TIMESTAMP: pa.timestamp("us", "UTC"),
-    AMOUNT: pa.decimal128(38, 9),
+_SQL: dict[pa.DataType, str] = {
+    STRING: "string",
+    LONG: "bigint",
+    INT: "int",
+    DOUBLE: "double",
+    BOOL: "boolean",
+    BINARY: "binary",
+    DATE: "date",
+    TIMESTAMP: "timestamp",
+    AMOUNT: "decimal(38,9)",
 }
 
-_SAMPLE: dict[DataType, Any] = {
+_SAMPLE: dict[pa.DataType, Any] = {
     STRING: "x",
     LONG: 0,
     INT: 0,
@@ -71,7 +58,7 @@ class Column:
     """
 
     name: str
-    type: DataType
+    type: pa.DataType
     meaning: str
     nullable: bool = False
     wire: Any = None
@@ -132,17 +119,21 @@ class Table:
     @property
     def schema(self) -> StructType:
         """The Spark schema."""
-        return StructType([StructField(column.name, column.type, column.nullable) for column in self.columns])
+        from pipelines.spark_types import spark_schema
+
+        return spark_schema(pa.field(column.name, column.type, column.nullable) for column in self.columns)
 
     @property
     def row_type(self) -> StructType:
         """A row as a value inside another row, which may be missing: every field nullable."""
-        return StructType([StructField(column.name, column.type, True) for column in self.columns])
+        from pipelines.spark_types import spark_schema
+
+        return spark_schema(self.arrow)
 
     @property
     def arrow(self) -> pa.Schema:
         """The Arrow schema; every field nullable, as frames that travel through Spark are."""
-        return pa.schema([pa.field(column.name, arrow_type(column.type)) for column in self.columns])
+        return pa.schema([pa.field(column.name, column.type) for column in self.columns])
 
     @property
     def computed(self) -> pa.Schema:
@@ -162,7 +153,7 @@ class Table:
     def ddl(self) -> str:
         """The CREATE TABLE statement, for catalogues."""
         body = ",\n  ".join(
-            f"{c.name} {c.type.simpleString().upper()}{'' if c.nullable else ' NOT NULL'} COMMENT {quoted(c.meaning)}"
+            f"{c.name} {spelled(c.type).upper()}{'' if c.nullable else ' NOT NULL'} COMMENT {quoted(c.meaning)}"
             for c in self.columns
         )
         parts = f"\nPARTITIONED BY ({', '.join(self.partition_by)})" if self.partition_by else ""
@@ -180,33 +171,33 @@ class Table:
         return pa.Table.from_pylist(rows, schema=self.arrow)
 
 
-def arrow_type(spark_type: DataType) -> pa.DataType:
-    """The Arrow type that holds the same values."""
-    if isinstance(spark_type, ArrayType):
-        return pa.list_(arrow_type(spark_type.elementType))
-    if isinstance(spark_type, MapType):
-        return pa.map_(arrow_type(spark_type.keyType), arrow_type(spark_type.valueType))
-    if isinstance(spark_type, StructType):
-        return pa.struct([pa.field(f.name, arrow_type(f.dataType), f.nullable) for f in spark_type.fields])
-    if spark_type not in _ARROW:
-        raise ContractError("contract_invalid", f"no Arrow type is declared for {spark_type.simpleString()}")
-    return _ARROW[spark_type]
+def spelled(kind: pa.DataType) -> str:
+    """A type as SQL spells it. Raises ContractError `contract_invalid`."""
+    if pa.types.is_list(kind):
+        return f"array<{spelled(kind.value_type)}>"
+    if pa.types.is_map(kind):
+        return f"map<{spelled(kind.key_type)},{spelled(kind.item_type)}>"
+    if pa.types.is_struct(kind):
+        return f"struct<{','.join(f'{field.name}:{spelled(field.type)}' for field in kind)}>"
+    if kind not in _SQL:
+        raise ContractError("contract_invalid", f"no column is of the type {kind}; expected one of {', '.join(_SQL.values())}")
+    return _SQL[kind]
 
 
-def sample(spark_type: DataType) -> Any:
+def sample(kind: pa.DataType) -> Any:
     """A plain value of a type, for test rows."""
-    if isinstance(spark_type, ArrayType):
+    if pa.types.is_list(kind):
         return []
-    if isinstance(spark_type, MapType):
+    if pa.types.is_map(kind):
         return {}
-    if isinstance(spark_type, StructType):
-        return {f.name: None if f.nullable else sample(f.dataType) for f in spark_type.fields}
-    return _SAMPLE[spark_type]
+    if pa.types.is_struct(kind):
+        return {field.name: None if field.nullable else sample(field.type) for field in kind}
+    return _SAMPLE[kind]
 
 
-def struct(*columns: Column) -> StructType:
+def struct(*columns: Column) -> pa.DataType:
     """A struct type out of columns, for columns that carry several values. All nullable: the engines differ about the rest."""
-    return StructType([StructField(c.name, c.type, True) for c in columns])
+    return pa.struct([pa.field(c.name, c.type) for c in columns])
 
 
 def quoted(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.contract import Table
+from pipelines.contract import Table, spelled
 from pipelines.errors import InputError
 from pipelines.gold.tables import VIEWS
 from pipelines.jobs import LATER, TABLES
@@ -39,7 +39,7 @@ def _table(table: Table) -> str:
     if table.indexed:
         facts.append(f"Looked up by `{table.indexed}`.")
     rows = "\n".join(
-        f"| `{c.name}` | `{c.type.simpleString()}` | {'yes' if c.nullable else 'no'} | {_cell(c.meaning)} |"
+        f"| `{c.name}` | `{spelled(c.type)}` | {'yes' if c.nullable else 'no'} | {_cell(c.meaning)} |"
         for c in table.columns
     )
     return (

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.transaction import AddAction, RemoveAction
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from pipelines import checksum, files
 from pipelines.catalog import Catalog
@@ -26,6 +24,9 @@ from pipelines.contract import Table
 from pipelines.errors import MachineError, StateError, first_line
 from pipelines.handles import Handle
 from pipelines.lookup import KeyIndex
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 COMMITTERS = ("arrow", "spark")
 _HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
@@ -167,6 +168,8 @@ class Lake:
         return int(rows.num_rows)
 
     def _append_spark(self, table: Table, rows: DataFrame, mark: Mark, covers: Mapping[str, Any]) -> int:
+        from pyspark.sql import functions as F
+
         count = rows.count()
         if not count:
             return 0

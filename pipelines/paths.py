@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.bronze.tables import EVENTS
 from pipelines.errors import StateError
-from pipelines.job import Chain
-from pipelines.jobs import chains
+
+if TYPE_CHECKING:
+    from pipelines.job import Chain
 
 
 def log_path(root: Path) -> Path:
@@ -117,6 +119,8 @@ def checkpoints(root: Path) -> Path:
 
 def chains_of(folders: Iterable[Path]) -> Iterator[tuple[Path, Chain]]:
     """Which jobs each checkpoint folder belongs to: it is named after them. In the order of the flow."""
+    from pipelines.jobs import chains  # which import Spark: who loads a release needs none
+
     by_name = {folder.name: folder for folder in folders}
     for chain in chains(horizon=timedelta(days=1)):
         for start in range(len(chain)):

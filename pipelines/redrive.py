@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipelines import leases, settle
-from pipelines.contract import TIMESTAMP, arrow_type
+from pipelines.contract import TIMESTAMP
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook
 from pipelines.errors import InputError, nearest
@@ -173,13 +173,13 @@ def _judged(
 
 def _as_if_now(records: pa.Table, log: EmbeddedLog) -> pa.Table:
     """The records as they would stand at the end of the log: of a history they keep their claim, else they are received now."""
-    now, time = datetime.now(UTC), arrow_type(TIMESTAMP)
+    now = datetime.now(UTC)
     floor, live = log.clock()
     received = [now] * len(records) if live else records["received_at"].to_pylist()
     stamps = {
         "offset": pa.array(range(log.end() + 1, log.end() + 1 + len(records)), pa.int64()),
-        "received_at": pa.array([max(at, floor) for at in received], time),
-        "appended_at": pa.array([now] * len(records), time),
+        "received_at": pa.array([max(at, floor) for at in received], TIMESTAMP),
+        "appended_at": pa.array([now] * len(records), TIMESTAMP),
     }
     for name, column in stamps.items():
         records = records.set_column(records.column_names.index(name), name, column)

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.types import StructType
 
-from pipelines.contract import STRING, Table, arrow_type
+from pipelines.contract import STRING, Table
+from pipelines.spark_types import arrow_schema, spark_schema
 
 Transform = Callable[..., "pa.Table | Mapping[str, pa.Table]"]
 """A pure function of Arrow tables, given by name, to the rows of its table; with several tables, to each one's by its noun."""
@@ -34,17 +35,18 @@ def spread(transform: Transform, inputs: Mapping[str, tuple[DataFrame, str]], gi
     rows = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), tagged)
     if len(tagged) > 1:
         rows = rows.repartition("together")
-    taken = {name: _schema(frame.schema) for name, (frame, _) in inputs.items()}
-    run = partial(_of_partition, transform, taken, tuple(table.noun for table in gives), _schema(routed(gives)))
+    taken = {name: arrow_schema(frame.schema) for name, (frame, _) in inputs.items()}
+    run = partial(_of_partition, transform, taken, tuple(table.noun for table in gives), _routed(gives))
     return rows.drop("together").mapInArrow(run, routed(gives))
 
 
 def routed(gives: Sequence[Table]) -> StructType:
     """The schema of a routed frame."""
-    rows = {
-        table.noun: StructType([f for f in table.row_type.fields if f.name in table.computed.names]) for table in gives
-    }
-    return StructType([StructField("to", STRING), *(StructField(noun, row) for noun, row in rows.items())])
+    return spark_schema(_routed(gives))
+
+
+def _routed(gives: Sequence[Table]) -> pa.Schema:
+    return pa.schema([("to", STRING), *((table.noun, pa.struct(table.computed)) for table in gives)])
 
 
 def unrouted(rows: pa.Table, table: Table) -> pa.Table:
@@ -82,7 +84,3 @@ def _packed(rows: pa.Table, noun: str, schema: pa.Schema) -> pa.Table:
 def _unpacked(rows: pa.Table, name: str) -> pa.Table:
     """A column of structs as a table."""
     return pa.table(dict(zip([f.name for f in rows.schema.field(name).type], rows[name].flatten(), strict=True)))
-
-
-def _schema(type_: StructType) -> pa.Schema:
-    return pa.schema([pa.field(field.name, arrow_type(field.dataType)) for field in type_.fields])

@@ -52,6 +52,6 @@ def read_all(events: Sequence[dict[str, Any]], definitions: Sequence[Definition]
 
 def context(**changed: Any) -> dict[str, Any]:
     """What a row knows of its inference: a judged one of model m, served at noon, at offset 5."""
-    plain: dict[str, Any] = dict.fromkeys(CONTEXT.fieldNames())
+    plain: dict[str, Any] = dict.fromkeys(field.name for field in CONTEXT)
     known = {"model": "m", "version": "1", "served_at": T0, "received_at": T0, "offset": 5, "judged": True}
     return {**plain, **known, **changed}

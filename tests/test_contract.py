@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import FloatType, MapType
+from pyspark.sql.types import FloatType
 
 from pipelines.bronze import tables as bronze
-from pipelines.contract import AMOUNT, DATE, DOUBLE, LONG, STRING, TIMESTAMP, Column, Table, arrow_type, struct
+from pipelines.contract import AMOUNT, DATE, DOUBLE, LONG, STRING, TIMESTAMP, Column, Table, spelled, struct
 from pipelines.dataset import tables as dataset
 from pipelines.errors import ContractError
 from pipelines.gold import tables as gold
 from pipelines.silver import tables as silver
+from pipelines.spark_types import arrow_type, spark_type
 
 ALL = (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *dataset.TABLES)
 PAIRS = Table(
@@ -136,16 +139,25 @@ def test_the_ddl_quotes_what_needs_it() -> None:
 
 
 def test_times_are_utc_microseconds_and_amounts_have_nine_places() -> None:
-    assert arrow_type(TIMESTAMP) == pa.timestamp("us", "UTC")
-    assert pa.array([Decimal("1.000000001")], arrow_type(AMOUNT)).to_pylist() == [Decimal("1.000000001")]
+    assert pa.timestamp("us", "UTC") == TIMESTAMP
+    assert pa.array([Decimal("1.000000001")], AMOUNT).to_pylist() == [Decimal("1.000000001")]
+
+
+NESTED = pa.map_(STRING, pa.list_(struct(Column("a", LONG, ""), Column("b", AMOUNT, ""))))
 
 
 def test_types_nest() -> None:
-    nested = MapType(STRING, struct(Column("a", LONG, "")))
-    assert arrow_type(nested) == pa.map_(pa.string(), pa.struct([("a", pa.int64())]))
+    assert spelled(NESTED) == spark_type(NESTED).simpleString() == "map<string,array<struct<a:bigint,b:decimal(38,9)>>>"
+    assert arrow_type(spark_type(NESTED)) == NESTED
 
 
 def test_a_type_that_nobody_declared_is_refused() -> None:
-    with pytest.raises(ContractError) as refused:
-        arrow_type(FloatType())
-    assert refused.value.code == "contract_invalid"
+    for refuse, kind in ((spelled, pa.float32()), (arrow_type, FloatType())):
+        with pytest.raises(ContractError) as refused:
+            refuse(kind)
+        assert refused.value.code == "contract_invalid"
+
+
+def test_declarations_and_releases_are_read_without_spark() -> None:
+    read = "import sys, pipelines.dataset, pipelines.silver.tables, pipelines.paths; sys.exit('pyspark' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", read], check=False).returncode == 0

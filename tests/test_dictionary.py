@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.contract import spelled
 from pipelines.dictionary import END, FILE, LATER, START, TABLES, dictionary, renew
 from pipelines.errors import InputError
 from pipelines.mapping import load_mapping
@@ -22,7 +23,7 @@ def test_every_table_column_and_reason_is_in_it() -> None:
     for table in (*TABLES, *LATER):
         assert f"### {table.name}\n\n{table.meaning}" in text
         for column in table.columns:
-            assert f"| `{column.name}` | `{column.type.simpleString()}` |" in text
+            assert f"| `{column.name}` | `{spelled(column.type)}` |" in text
     for code in REASONS:
         assert f"| `{code}` |" in text
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import kept
-from pipelines.contract import Table
+from pipelines.contract import Table, spelled
 from pipelines.dataset.spec import Spec
 from pipelines.dataset.standing import ORDER
 from pipelines.dataset.tables import RELEASED, RELEASES
@@ -94,7 +94,7 @@ def content(rows: pa.Table) -> str:
     found = hashlib.blake2b(digest_size=16)
     for column in RELEASED.columns:
         if column.name not in _FREE:
-            found.update(f"{column.name}:{column.type.simpleString()}\0".encode())
+            found.update(f"{column.name}:{spelled(column.type)}\0".encode())
             for part in _bytes(rows[column.name].combine_chunks()):
                 found.update(part)
     return found.hexdigest()

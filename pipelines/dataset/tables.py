@@ -1,6 +1,6 @@
 """What was released. No log says it, so a rebuild of the lake keeps these tables as they are."""
 
-from pyspark.sql.types import MapType
+import pyarrow as pa
 
 from pipelines.contract import DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table
 
@@ -41,7 +41,7 @@ RELEASED = Table(
         Column("prediction", DOUBLE, "The prediction, where it is a number.", nullable=True),
         Column("prediction_text", STRING, "The prediction, where it is a category.", nullable=True),
         Column("score", DOUBLE, "Score of the request, or of the item.", nullable=True),
-        Column("segments", MapType(STRING, STRING), "Declared segment fields.", nullable=True),
+        Column("segments", pa.map_(STRING, STRING), "Declared segment fields.", nullable=True),
         Column("features", STRING, "Features as served, a JSON object.", nullable=True),
         Column("offset", LONG, "Log offset of the inference.", skipping=True),
         _RECORDED_AT,

@@ -1,6 +1,6 @@
 """What is believed, and what it adds up to. Nothing here is ever overwritten."""
 
-from pyspark.sql.types import MapType
+import pyarrow as pa
 
 from pipelines.contract import AMOUNT, BOOL, DATE, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table
 from pipelines.silver.derived import CONTEXT
@@ -113,10 +113,10 @@ EXAMPLES = Table(
         Column("prediction", DOUBLE, "The prediction, where it is a number.", nullable=True),
         Column("prediction_text", STRING, "The prediction, where it is a category.", nullable=True),
         Column("score", DOUBLE, "Score of the request, or of the item.", nullable=True),
-        Column("scores", MapType(STRING, DOUBLE), "Further named scores.", nullable=True),
+        Column("scores", pa.map_(STRING, DOUBLE), "Further named scores.", nullable=True),
         Column("features", STRING, "Features as served, a JSON object; null where the sign is -1.", nullable=True),
-        Column("segments", MapType(STRING, STRING), "Declared segment fields.", nullable=True),
-        Column("experiments", MapType(STRING, EXPERIMENT), "Arm by experiment.", nullable=True),
+        Column("segments", pa.map_(STRING, STRING), "Declared segment fields.", nullable=True),
+        Column("experiments", pa.map_(STRING, EXPERIMENT), "Arm by experiment.", nullable=True),
         Column("subject", STRING, "Whom the request was about.", nullable=True),
         Column("session", STRING, "The session it belonged to.", nullable=True),
         Column("offset", LONG, "Log offset of the inference.", skipping=True),
@@ -162,7 +162,7 @@ OUTCOMES = Table(
         Column("prediction", DOUBLE, "The prediction, where it is a number.", nullable=True),
         Column("prediction_text", STRING, "The prediction, where it is a category.", nullable=True),
         Column("score", DOUBLE, "Score of the request, or of the item.", nullable=True),
-        Column("segments", MapType(STRING, STRING), "Declared segment fields.", nullable=True),
+        Column("segments", pa.map_(STRING, STRING), "Declared segment fields.", nullable=True),
     ),
     key=("tenant", "unit", "unit_id", "item", "label", "policy"),
 )

@@ -15,7 +15,7 @@ AHEAD = timedelta(minutes=10)
 LATENESS = timedelta(minutes=10)
 """How far behind the newest event the watermark runs. What comes later still is found by `reconcile`."""
 
-_CARRIED = [field.name for field in CONTEXT.fields if field.name not in ("judged", "score")]
+_CARRIED = [field.name for field in CONTEXT if field.name not in ("judged", "score")]
 
 
 def attribute(inferences: DataFrame, feedback: DataFrame, reconciled: DataFrame, *, horizon: timedelta) -> DataFrame:
@@ -75,7 +75,7 @@ def enrich(pairs: DataFrame, *, via: str) -> DataFrame:
         "judged": (F.col("status") == "ok") & (of_request | (F.coalesce(F.size(shown), F.lit(0)) > 0)),
         "score": F.when(of_request, F.col("score")).otherwise(F.try_element_at(shown, F.lit(1))["score"]),
     }
-    context = F.struct(*[computed.get(f.name, F.col(f.name)).alias(f.name) for f in CONTEXT.fields])
+    context = F.struct(*[computed.get(f.name, F.col(f.name)).alias(f.name) for f in CONTEXT])
     return pairs.select(
         "tenant",
         "feedback_id",

@@ -9,17 +9,16 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql.types import StructField, StructType
 
-from pipelines.contract import Table, arrow_type
+from pipelines.contract import Table
 from pipelines.exact import amounts, whole
 from pipelines.silver.tables import CONTROLS, FEEDBACK, INFERENCES
 
 
-def _said(table: Table, *more: str) -> StructType:
+def _said(table: Table, *more: str) -> pa.DataType:
     """What an event says: the columns of its table that are made from the payload, all nullable."""
     names = {c.name for c in table.sent} | set(more)
-    return StructType([StructField(c.name, c.type, True) for c in table.columns if c.name in names])
+    return pa.struct([pa.field(c.name, c.type) for c in table.columns if c.name in names])
 
 
 SAID = {
@@ -32,7 +31,7 @@ SAID = {
 
 def said(kind: str, events: Sequence[Any]) -> pa.StructArray:
     """What these events of one kind say."""
-    type_ = arrow_type(SAID[kind])
+    type_ = SAID[kind]
     arrays = []
     for field in type_:
         source, make = _MADE_FROM.get(field.name, (field.name, None))
@@ -94,7 +93,7 @@ def _maps(values: list[Any], type_: pa.MapType, items: Callable[[list[Any]], pa.
 
 
 def _type(column: str) -> Any:
-    return arrow_type(SAID["inference"][column].dataType)
+    return SAID["inference"].field(column).type
 
 
 _MADE_FROM: dict[str, tuple[str, Callable[[list[Any]], pa.Array]]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql.types import MapType
+import pyarrow as pa
 
 from pipelines.bronze.tables import RECEIVED_DATE, SOURCE_POSITION
 from pipelines.contract import BOOL, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table, struct
@@ -51,9 +51,9 @@ CONTEXT = struct(
     Column("prediction", DOUBLE, "The prediction, where it is a number.", nullable=True),
     Column("prediction_text", STRING, "The prediction, where it is a category.", nullable=True),
     Column("score", DOUBLE, "Score of the request, or of the item.", nullable=True),
-    Column("scores", MapType(STRING, DOUBLE), "Further named scores.", nullable=True),
-    Column("segments", MapType(STRING, STRING), "Declared segment fields.", nullable=True),
-    Column("experiments", MapType(STRING, EXPERIMENT), "Arm by experiment.", nullable=True),
+    Column("scores", pa.map_(STRING, DOUBLE), "Further named scores.", nullable=True),
+    Column("segments", pa.map_(STRING, STRING), "Declared segment fields.", nullable=True),
+    Column("experiments", pa.map_(STRING, EXPERIMENT), "Arm by experiment.", nullable=True),
     Column("subject", STRING, "Whom the request was about.", nullable=True),
     Column("session", STRING, "The session it belonged to.", nullable=True),
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import pyarrow as pa
 from msgspec import Meta, Struct
-from pyspark.sql.types import ArrayType, MapType
 
 from pipelines.bronze.tables import POSITION, RECEIVED_DATE
 from pipelines.contract import AMOUNT, BOOL, DATE, DOUBLE, INT, LONG, STRING, TIMESTAMP, Column, Table, struct
@@ -93,28 +93,28 @@ INFERENCES = Table(
         Column("score", DOUBLE, "Score of the positive class, 0 to 1.", nullable=True, wire=Share | None),
         Column(
             "scores",
-            MapType(STRING, DOUBLE),
+            pa.map_(STRING, DOUBLE),
             "Further named scores, 0 to 1.",
             nullable=True,
             wire=dict[Name, Share] | None,
         ),
         Column(
             "items",
-            ArrayType(ITEM),
+            pa.list_(ITEM),
             "The slate, where several items were served.",
             nullable=True,
             wire=list[Item] | None,
         ),
         Column(
             "segments",
-            MapType(STRING, STRING),
+            pa.map_(STRING, STRING),
             "Declared segment fields.",
             nullable=True,
             wire=dict[Name, Category] | None,
         ),
         Column(
             "measures",
-            MapType(STRING, AMOUNT),
+            pa.map_(STRING, AMOUNT),
             "Declared measures (latency_ms in milliseconds, cost …), rounded half up to nine places.",
             nullable=True,
             wire=dict[Name, Number] | None,
@@ -122,7 +122,7 @@ INFERENCES = Table(
         Column("features", STRING, "Features as served, a JSON object.", nullable=True, wire=dict[Name, Scalar] | None),
         Column(
             "experiments",
-            MapType(STRING, EXPERIMENT),
+            pa.map_(STRING, EXPERIMENT),
             "Arm by experiment.",
             nullable=True,
             wire=dict[Name, Experiment] | None,
@@ -130,10 +130,10 @@ INFERENCES = Table(
         Column("subject", STRING, "Whom the request was about; what an erasure names.", nullable=True, wire=Id | None),
         Column("session", STRING, "The session it belonged to.", nullable=True, wire=Id | None),
         Column("asked", DOUBLE, "Probability that a label was asked for.", nullable=True, wire=Propensity | None),
-        Column("embedding", ArrayType(DOUBLE), "Embedding of the input.", nullable=True, wire=list[Number] | None),
+        Column("embedding", pa.list_(DOUBLE), "Embedding of the input.", nullable=True, wire=list[Number] | None),
         Column(
             "targets",
-            MapType(STRING, DOUBLE),
+            pa.map_(STRING, DOUBLE),
             "Propensities by target policy.",
             nullable=True,
             wire=dict[Name, Share] | None,
@@ -241,7 +241,7 @@ CONTROLS = Table(
         ),
         Column(
             "offsets",
-            ArrayType(LONG),
+            pa.list_(LONG),
             "redrive: positions of quarantined records; the records behind this one repeat them, in this order.",
             nullable=True,
             wire=Annotated[list[Offset], Meta(min_length=1)] | None,

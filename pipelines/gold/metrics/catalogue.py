@@ -8,7 +8,7 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
-from pyspark.sql.types import DataType, MapType
+import pyarrow as pa
 
 from pipelines.contract import DOUBLE, LONG, STRING
 from pipelines.definition import Definition
@@ -56,14 +56,14 @@ def _applies(metric: Metric, definition: Definition) -> bool:
     return metric.family in ("coverage", _FAMILY.get(definition.policy.type))
 
 
-def columns(targets: Iterable[Target]) -> dict[str, DataType]:
+def columns(targets: Iterable[Target]) -> dict[str, pa.DataType]:
     """The columns of the metrics that apply to any of the definitions, with their types: n, exposed, then each and
     its interval.
     """
-    found: dict[str, DataType] = {"n": LONG, "exposed": LONG}
+    found: dict[str, pa.DataType] = {"n": LONG, "exposed": LONG}
     for target in targets:
         for metric in applicable(target):
-            kind = MapType(STRING, DOUBLE) if metric.each == "class" else DOUBLE
+            kind = pa.map_(STRING, DOUBLE) if metric.each == "class" else DOUBLE
             for name in names_of(metric, target.measures):
                 found |= {name: kind}
                 found |= {f"{name}_low": kind, f"{name}_high": kind} if metric.interval else {}

@@ -10,24 +10,24 @@ from itertools import chain
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
 
-from pipelines.contract import BOOL, STRING, TIMESTAMP, arrow_type
+from pipelines.contract import BOOL, STRING, TIMESTAMP
 from pipelines.gold.metrics.catalogue import EXPOSURES, columns, evaluate, sums_of
 from pipelines.gold.metrics.plan import ORIGIN, Question, Source, Windows, cut_name, is_final
+from pipelines.spark_types import spark_schema
 
 _INCREMENT = ("basis", "statistic", "bucket")
 
 
-def schema(question: Question) -> StructType:
+def schema(question: Question) -> pa.Schema:
     """The columns of the answer: the group, the window, the metrics that apply, and whether the window is final."""
     groups = ("model", "label", "definition", *_groups(question))
-    return StructType(
+    return pa.schema(
         [
-            *(StructField(name, STRING) for name in groups),
-            *(StructField(name, TIMESTAMP) for name in ("window_start", "window_end")),
-            *(StructField(name, kind) for name, kind in columns(question.targets).items()),
-            StructField("final", BOOL),
+            *((name, STRING) for name in groups),
+            *((name, TIMESTAMP) for name in ("window_start", "window_end")),
+            *columns(question.targets).items(),
+            ("final", BOOL),
         ]
     )
 
@@ -64,7 +64,7 @@ def roll_up(statistics: DataFrame, *, question: Question) -> DataFrame:
 
 def answer(statistics: DataFrame, *, question: Question) -> DataFrame:
     """One row per definition, group and window that anything is known of, with every metric that applies."""
-    return roll_up(statistics, question=question).mapInArrow(partial(_evaluated, question), schema(question))
+    return roll_up(statistics, question=question).mapInArrow(partial(_evaluated, question), spark_schema(schema(question)))
 
 
 def _groups(question: Question) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ def _inside(sums: DataFrame, windows: Windows) -> DataFrame:
 
 def _evaluated(question: Question, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     targets = {target.definition.hash: target for target in question.targets}
-    fields = [pa.field(field.name, arrow_type(field.dataType)) for field in schema(question).fields]
+    columns_of = schema(question)
     for row in chain.from_iterable(batch.to_pylist() for batch in batches):
         target = targets[row["definition"]]
         definition = target.definition
@@ -147,4 +147,4 @@ def _evaluated(question: Question, batches: Iterator[pa.RecordBatch]) -> Iterato
             **evaluate(target, sums),
             "final": is_final(definition, row["window_end"], question.as_of),
         }
-        yield pa.RecordBatch.from_pylist([found], schema=pa.schema(fields))
+        yield pa.RecordBatch.from_pylist([found], schema=columns_of)
