@@ -1,4 +1,4 @@
-"""Metrics to look at: a chart as a file, and a table for the terminal."""
+"""Metrics to look at: charts, as files and in notebooks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 from plotly.subplots import make_subplots
-from rich.box import SIMPLE
-from rich.markup import escape
-from rich.table import Table
 
 from pipelines.errors import InputError, nearest
 from pipelines.quantities import spelled
@@ -69,17 +66,27 @@ def draw(frame: pd.DataFrame, path: Path, *, metrics: Sequence[str] = ("auc", "c
     Raises InputError unknown_chart, not_writable, unknown_metric, not_a_number (a value per class, a text).
     """
     check(path)
-    need(frame.columns, metrics)
-    panels = {metric: lines_of(frame, metric) for metric in metrics}
+    panels = _panels(frame, metrics)
     heading = _heading(frame) if title is None else title
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".html":
-        _page(panels, heading, _drawn(frame)).write_html(path, include_plotlyjs=True)
+        figure(frame, metrics=metrics, title=heading).write_html(path, include_plotlyjs=True)
     else:
         # times in UTC; in an .svg text stays text, and ids are the same in every run
         with rc_context({"timezone": "UTC", "svg.fonttype": "none", "svg.hashsalt": "hindsight"}):
             _figure(panels, heading, _drawn(frame)).savefig(path, dpi=160)
     return path
+
+
+def figure(frame: pd.DataFrame, *, metrics: Sequence[str] = ("auc", "coverage"), title: str | None = None) -> go.Figure:
+    """The same as a figure of plotly, which a notebook shows. Raises InputError unknown_metric, not_a_number."""
+    heading = _heading(frame) if title is None else title
+    return _page(_panels(frame, metrics), heading, _drawn(frame), " · ".join(_naming(frame)).replace("_", " "))
+
+
+def _panels(frame: pd.DataFrame, metrics: Sequence[str]) -> dict[str, list[Line]]:
+    need(frame.columns, metrics)
+    return {metric: lines_of(frame, metric) for metric in metrics}
 
 
 def check(path: Path) -> None:
@@ -100,57 +107,19 @@ def need(columns: Iterable[str], names: Iterable[str]) -> None:
             raise InputError("unknown_metric", f'the answer has no "{name}"{nearest(name, known)}; it has {shown}.')
 
 
-def render(frame: pd.DataFrame, columns: Sequence[str], *, intervals: bool = True) -> Table:
-    """Metrics as a table for the terminal: UTC, null as -, the interval in brackets, a star where it may still change.
-
-    What is the same in every row stands in the title, and hours are left out where all are midnights. Raises InputError unknown_metric.
-    """
-    need(frame.columns, columns)
-    told = ["UTC", *(["\\[95 % interval]"] if intervals else []), *([] if all(frame["final"]) else ["* may still change"])]
-    same = [str(frame[name].iloc[0]) or "(service)" for name in _groups(frame) if frame[name].nunique() == 1]
-    table = Table(
-        title=escape(" · ".join(same)), title_justify="left", caption=" · ".join(told), header_style="bold", box=SIMPLE
-    )
-    groups = [name for name in _groups(frame) if frame[name].nunique() > 1]
-    for name in (*groups, "from", "to"):
-        table.add_column(name, no_wrap=True)
-    for name in columns:
-        table.add_column(name, justify="right", overflow="fold")
-    midnights = all((frame[name] == frame[name].dt.normalize()).all() for name in ("window_start", "window_end") if len(frame))
-    spelling = "%Y-%m-%d" if midnights else "%Y-%m-%d %H:%M"
-    for row in frame.to_dict("records"):
-        group = [str(row[name]) or "(service)" for name in groups]
-        window = [f"{utc(row[name]):{spelling}}" for name in ("window_start", "window_end")]
-        window[1] += "" if row["final"] else " *"
-        cells = [_cell(row, name, intervals=intervals) for name in columns]
-        # escaped: brackets are markup to rich
-        table.add_row(*map(escape, (*group, *window, *cells)), style=None if row["final"] else "dim")
-    return table
-
-
-def _cell(row: dict[str, Any], name: str, *, intervals: bool) -> str:
-    text, *band = (_number(row.get(column)) for column in (name, f"{name}_low", f"{name}_high"))
-    return text if not intervals or isinstance(row[name], dict) or "-" in band else f"{text} [{band[0]}, {band[1]}]"
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_number(one)}" for key, one in value.items()) or "-"
-    if pd.isna(value):
-        return "-"
-    if isinstance(value, bool | str):
-        return str(value)
-    return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 10_000 else f"{value:.4g}"
-
-
-def _groups(frame: pd.DataFrame) -> list[str]:
+def groups_of(frame: pd.DataFrame) -> list[str]:
     """The columns that make a group: what stands before the window, without the definition's hash."""
     names = list(frame.columns)
     return [name for name in names[: names.index("window_start")] if name != "definition"]
 
 
+def _naming(frame: pd.DataFrame) -> list[str]:
+    """The columns by which groups are told apart."""
+    return [name for name in groups_of(frame) if frame[name].nunique() > 1]
+
+
 def _heading(frame: pd.DataFrame) -> str:
-    same = [str(frame[name].iloc[0]) for name in _groups(frame) if len(frame) and frame[name].nunique() == 1]
+    same = [str(frame[name].iloc[0]) for name in groups_of(frame) if len(frame) and frame[name].nunique() == 1]
     return " · ".join(part for part in same if part) or "metrics"
 
 
@@ -168,8 +137,7 @@ def _drawn(frame: pd.DataFrame) -> str:
 def lines_of(frame: pd.DataFrame, metric: str) -> list[Line]:
     """One line per group that has a value of the metric; a group has one colour, whatever the metric."""
     lines = []
-    groups = _groups(frame)
-    naming = [name for name in groups if frame[name].nunique() > 1]
+    groups, naming = groups_of(frame), _naming(frame)
     colours = cycle(PALETTE)
     for key, rows in frame.sort_values("window_start").groupby(groups, sort=True):
         colour = next(colours)
@@ -180,9 +148,16 @@ def lines_of(frame: pd.DataFrame, metric: str) -> list[Line]:
         windows = zip(rows["window_start"], rows["window_end"], strict=True)
         middle = [utc(start + (end - start) / 2) for start, end in windows]
         low, high = _floats(rows, f"{metric}_low"), _floats(rows, f"{metric}_high")
-        name = " · ".join(str(named[name]) or "service" for name in naming)
+        name = " · ".join(_called(named[name]) for name in naming)
         lines.append(Line(name, colour, middle, values, low, high, [bool(final) for final in rows["final"]]))
     return lines
+
+
+def _called(value: Any) -> str:
+    """A value by which lines are kept apart: a time without the hours that all say nothing."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d}" if value == value.replace(hour=0, minute=0) else f"{value:%Y-%m-%d %H:%M}"
+    return str(value) or "service"
 
 
 def _floats(rows: pd.DataFrame, name: str) -> list[float]:
@@ -191,7 +166,7 @@ def _floats(rows: pd.DataFrame, name: str) -> list[float]:
     try:
         return [math.nan if value is None else float(value) for value in rows[name]]
     except (TypeError, ValueError) as error:
-        raise InputError("not_a_number", f'"{name}" holds no single numbers to draw; `render` shows it.') from error
+        raise InputError("not_a_number", f'"{name}" holds no single numbers to draw; `hindsight metrics` prints it.') from error
 
 
 def utc(at: Any) -> Any:
@@ -260,7 +235,7 @@ def panel(ax: Axes, metric: str, lines: list[Line]) -> None:
         ax.tick_params(labelbottom=False)
 
 
-def _page(panels: dict[str, list[Line]], heading: str, drawn: str) -> Any:
+def _page(panels: dict[str, list[Line]], heading: str, drawn: str, groups: str) -> go.Figure:
     page = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.06)
     named: set[str] = set()
     for number, (metric, lines) in enumerate(panels.items(), start=1):
@@ -278,7 +253,7 @@ def _page(panels: dict[str, list[Line]], heading: str, drawn: str) -> Any:
         height=140 + 270 * len(panels),
         hovermode="x unified",
         font={"family": "system-ui, sans-serif", "color": INK},
-        legend={"orientation": "h", "y": 1.06, "x": 1, "xanchor": "right"},
+        legend={"orientation": "h", "y": 1.06, "x": 1, "xanchor": "right", "title": {"text": groups}},
         margin={"l": 60, "r": 24, "t": 90, "b": 50},
         showlegend=len(named) > 1,
     )
@@ -296,4 +271,4 @@ def _traces(line: Line, *, legend: bool) -> Iterator[Any]:
     solid = {"color": line.colour, "width": 2}
     drawn = {"mode": "lines+markers", "marker": {"size": 4}, **shared}
     yield go.Scatter(y=line.settled(), line=solid, showlegend=legend, **drawn)
-    yield go.Scatter(y=line.provisional(), line={**solid, "dash": "dash"}, opacity=0.55, showlegend=False, **shared)
+    yield go.Scatter(y=line.provisional(), line={**solid, "dash": "dash"}, opacity=0.55, showlegend=False, **drawn)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from pipelines.definition import Definition
 from pipelines.errors import InputError
@@ -66,6 +69,17 @@ def metrics(
     )
     groups = ("model", "label", *(["version"] if asked.version else []), *asked.fields)
     return answer(opened.table(STATISTICS), question=asked).orderBy(*groups, "window_start")
+
+
+def metrics_as_of(spark: SparkSession, as_of: Sequence[datetime], **asked: Any) -> DataFrame:
+    """What `metrics` answers as of each of these times, below each other: the first column, `as_of`, says which.
+
+    `asked`: as `metrics` takes it. Raises what it raises, and InputError `no_times`.
+    """
+    if not as_of:
+        raise InputError("no_times", "as_of names no time; expected at least one as of which to answer.")
+    answers = [metrics(spark, as_of=at, **asked).select(F.lit(at).alias("as_of"), "*") for at in as_of]
+    return reduce(DataFrame.unionByName, answers)
 
 
 def question(

@@ -85,7 +85,7 @@ def metrics(asked: Namespace) -> int:
 
 def _tables(frame: pd.DataFrame, named: list[str]) -> Group:
     """A table per model and label, of the metrics that it has; where some are named, of those."""
-    from pipelines.charts import render
+    from pipelines.metrics_table import render
 
     parts = [rows for _, rows in frame.groupby(["model", "label"], sort=False)]
     parts = [rows for rows in parts if not named or rows[named].notna().any(axis=None)] or [frame]

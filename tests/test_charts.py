@@ -15,8 +15,9 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console
 
-from pipelines.charts import draw, lines_of, render
+from pipelines.charts import draw, figure, lines_of
 from pipelines.errors import InputError
+from pipelines.metrics_table import render
 
 DAY = timedelta(days=1)
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -115,6 +116,19 @@ def test_a_group_keeps_its_colour_where_another_has_no_values():
     coverage = {line.name: line.colour for line in lines_of(frame, "coverage")}
     assert (auc.name, auc.colour) == ("late", coverage["late"])
     assert set(coverage) == {"service", "late"}
+
+
+def test_a_figure_for_notebooks_is_the_page_and_says_as_of_when():
+    times = [START + timedelta(hours=hours) for hours in (0, 36)]
+    told = pd.concat([answer(row(0, auc=0.6 + i / 10)).assign(as_of=at) for i, at in enumerate(times)])
+    shown = figure(told[["as_of", *told.columns[:-1]]], metrics=["auc"], title="As of")
+    assert {line.name: line.y[0] for line in shown.data if line.line.width and not line.line.dash} == {
+        "2026-03-01": 0.6,
+        "2026-03-02 12:00": 0.7,
+    }
+    assert shown.layout.title.text == "As of"
+    with pytest.raises(InputError):
+        figure(told, metrics=["acu"])
 
 
 @pytest.mark.parametrize("suffix", [".png", ".html"])

@@ -16,12 +16,13 @@ from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from pipelines.charts import draw, render
+from pipelines.charts import draw
 from pipelines.contract import Table
 from pipelines.definition import Definition, Policy
 from pipelines.errors import InputError, StateError
 from pipelines.gold.tables import FRONTIERS, STATISTICS
-from pipelines.metrics import metrics
+from pipelines.metrics import metrics, metrics_as_of
+from pipelines.metrics_table import render
 from pipelines.silver.tables import CONTROLS
 
 GOLDEN = Path(__file__).parent / "golden" / "statistics.csv"
@@ -151,6 +152,17 @@ def test_the_golden_trace_as_of_each_moment(ask):
     assert late("2026-03-01T10:50") == (2, 2, 0.5)
     assert late("2026-03-01T11:10") == (2, 2, 1.0)
     assert late("2026-03-01T16:00") == (3, 2, 1.0)
+
+
+def test_asked_as_of_several_times_it_answers_as_of_each(ask, spark, lake):
+    times = [at("2026-03-01T10:50"), at("2026-03-01T11:10")]
+    question = {"model": "m", "label": "late", "every": "1 day"}
+    rows = [row.asDict() for row in metrics_as_of(spark, times, lake=lake, **question).orderBy("as_of").collect()]
+    assert [row.pop("as_of").replace(tzinfo=UTC) for row in rows] == times
+    assert rows == [row for one in times for row in ask(as_of=one, **question)]
+    with pytest.raises(InputError) as refused:
+        metrics_as_of(spark, [], lake=lake, **question)
+    assert refused.value.code == "no_times"
 
 
 def test_the_golden_trace_at_the_end_says_how_much_it_rests_on(ask):
