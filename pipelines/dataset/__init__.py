@@ -5,6 +5,6 @@ what is drawn (`sampling.py`) and where it goes (`splitting.py`); `manifest.py` 
 """
 
 from pipelines.dataset.inputs import inputs
-from pipelines.dataset.loading import load
+from pipelines.dataset.loading import load, releases
 
-__all__ = ["inputs", "load"]
+__all__ = ["inputs", "load", "releases"]
