@@ -80,7 +80,8 @@ figure(evening, metrics=["base_rate", "coverage"], title="As of 24 January, 18:0
 # MAGIC ## As of
 # MAGIC
 # MAGIC The same question, as of each of these times: an answer never changes once its time has passed, whatever is learnt
-# MAGIC later. Move the times by hand, and run the cell again.
+# MAGIC later. Each line falls at its end, where planes are still in the air, and lies on the others before. Move the times by
+# MAGIC hand, and run the cell again.
 
 # COMMAND ----------
 

@@ -92,7 +92,8 @@ inputs(train).head()
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC On the flights that were held out, beside what was served then (the column `score`):
+# MAGIC On the flights that were held out, beside what was served then (the column `score`). A week teaches less than the three
+# MAGIC before it: this model would not take over.
 
 # COMMAND ----------
 

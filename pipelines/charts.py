@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import cycle
+from itertools import cycle, groupby
 from pathlib import Path
 from typing import Any
 
@@ -263,11 +263,21 @@ def _page(panels: dict[str, list[Line]], heading: str, drawn: str, groups: str) 
     return page
 
 
+def _bands(line: Line) -> Iterator[tuple[list[Any], list[float], list[float]]]:
+    """Times and ends of the intervals, a piece for each row of windows that have one: a fill would go over gaps, and across itself."""
+    edges = zip(line.at, line.low, line.high, strict=True)
+    for known, piece in groupby(edges, lambda edge: not math.isnan(edge[1] + edge[2])):
+        if known:
+            at, low, high = (list(column) for column in zip(*piece, strict=True))
+            yield at, low, high
+
+
 def _traces(line: Line, *, legend: bool) -> Iterator[Any]:
     shared = {"x": line.at, "name": line.name, "legendgroup": line.name}
-    edge = {**shared, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-    yield go.Scatter(y=line.low, **edge)
-    yield go.Scatter(y=line.high, fill="tonexty", fillcolor=f"rgba{(*bytes.fromhex(line.colour[1:]), 0.14)}", **edge)
+    filled = {"fill": "toself", "fillcolor": f"rgba{(*bytes.fromhex(line.colour[1:]), 0.14)}", "line": {"width": 0}}
+    for at, low, high in _bands(line):
+        outline = {"x": [*at, *reversed(at)], "y": [*high, *reversed(low)], "mode": "lines", "hoverinfo": "skip", "showlegend": False}
+        yield go.Scatter(**shared | outline, **filled)
     solid = {"color": line.colour, "width": 2}
     drawn = {"mode": "lines+markers", "marker": {"size": 4}, **shared}
     yield go.Scatter(y=line.settled(), line=solid, showlegend=legend, **drawn)

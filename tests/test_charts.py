@@ -131,6 +131,12 @@ def test_a_figure_for_notebooks_is_the_page_and_says_as_of_when():
         figure(told, metrics=["acu"])
 
 
+def test_the_band_of_a_figure_ends_where_there_is_no_interval():
+    gap = answer(*[row(day, auc_low=None if day == 2 else 0.6) for day in range(5)])
+    bands = [list(one.y) for one in figure(gap, metrics=["auc"]).data if one.fill]
+    assert bands == [[0.73, 0.73, 0.6, 0.6], [0.73, 0.73, 0.6, 0.6]]
+
+
 @pytest.mark.parametrize("suffix", [".png", ".html"])
 def test_an_answer_without_rows_is_a_chart_that_says_so(tmp_path, suffix):
     assert draw(answer(), tmp_path / f"empty{suffix}").stat().st_size > 0

@@ -34,6 +34,8 @@ from tests.kafka import broker, messages
 from tests.retraining import fill, model_file, steps, trigger
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("DeprecationWarning", "FutureWarning", "UserWarning")]
+SPARK = "sys.exit('pyspark' in sys.modules and 'mlflow' not in sys.modules)"
+"""Ends with 1 where Spark was imported; MLflow does that by itself, where there is one."""
 DIE = "os.kill(os.getpid(), 9)"
 """What a job does that is killed."""
 
@@ -50,7 +52,7 @@ def cut(root: Path, **said: Any) -> Manifest:
 
 def job(tmp_path: Path, *words: str, instead: str = "pass", **environment: str) -> subprocess.CompletedProcess[str]:
     """The job as a process of its own, which ends when nothing is left to do; `instead`: what is done before, to break it."""
-    script = f"import os, sys; from pipelines.retrain import consumer; {instead}; consumer.main(); sys.exit('pyspark' in sys.modules)"
+    script = f"import os, sys; from pipelines.retrain import consumer; {instead}; consumer.main(); {SPARK}"
     said = ["--lake", str(tmp_path / "lake"), "--state", str(tmp_path / "state"), "--once", *words]
     known = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     known |= {"MLFLOW_DISABLE_TELEMETRY": "true", **environment}
@@ -140,6 +142,7 @@ def launcher(root: Path, address: str) -> Loop:
 def test_an_order_is_trained_once_though_it_comes_twice_and_the_job_is_killed(tmp_path: Path) -> None:
     from confluent_kafka import Producer
 
+    (tmp_path / "kafka").mkdir()
     with broker(tmp_path / "kafka") as running:
         loop = launcher(tmp_path / "lake", running.address)
         assert list(steps(turn(loop))) == ["claimed", "released", "started"]
