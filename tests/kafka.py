@@ -30,6 +30,17 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 """
+USER, PASSWORD = "hindsight", "a word"
+_SECURED = """listeners=INTERNAL://127.0.0.1:{port},SASL_SSL://127.0.0.1:{secured},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=INTERNAL://127.0.0.1:{port},SASL_SSL://127.0.0.1:{secured}
+inter.broker.listener.name=INTERNAL
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT,SASL_SSL:SASL_SSL
+sasl.enabled.mechanisms=SCRAM-SHA-256
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PKCS12
+ssl.keystore.location={folder}/server.p12
+ssl.keystore.password=changeit
+"""
 
 
 def classpath(folder: Path) -> str:
@@ -43,10 +54,14 @@ def classpath(folder: Path) -> str:
 
 @dataclass
 class Broker:
-    """A broker that can be stopped and started again, on the same port and over the same data."""
+    """A broker that can be stopped and started again, on the same port and over the same data.
+
+    `secured`: the port of a second listener, of TLS and SCRAM, which trusts in the certificate `ca.pem` of its folder; None for none.
+    """
 
     folder: Path
     port: int = 0
+    secured: int | None = None
     jars: str = ""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -59,9 +74,14 @@ class Broker:
         config = self.folder / "server.properties"
         if not config.exists():
             self.jars = java[-1] = classpath(self.folder)
-            self.port, controller = _free_ports(2)
-            config.write_text(_CONFIG.format(port=self.port, controller=controller, folder=self.folder))
-            _run([*java, "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(config)])
+            self.port, controller, secured = _free_ports(3)
+            text, users = _CONFIG, list[str]()
+            if self.secured is not None:
+                self.secured, text = secured, _CONFIG + _SECURED  # of two lines of one name the last counts
+                users = ["--add-scram", f"SCRAM-SHA-256=[name={USER},password={PASSWORD}]"]
+                certify(self.folder)
+            config.write_text(text.format(port=self.port, controller=controller, secured=secured, folder=self.folder))
+            _run([*java, "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(config), *users])
         with (self.folder / "broker.log").open("ab") as log:
             self.process = subprocess.Popen([*java, "kafka.Kafka", str(config)], stdout=log, stderr=log, start_new_session=True)
         self._wait()
@@ -89,10 +109,23 @@ class Broker:
         raise AssertionError("the broker did not come up")
 
 
+def certify(folder: Path) -> None:
+    """A certificate authority, `ca.pem`, and what a server of this machine shows of it, `server.p12`."""
+    ca, key, asked, found = (str(folder / name) for name in ("ca.pem", "ca.key", "server.csr", "server.pem"))
+    own = ["-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    _run(["openssl", "req", "-x509", *own, "-subj", "/CN=an authority", "-keyout", key, "-out", ca])
+    _run(["openssl", "req", *own[:3], "-subj", "/CN=127.0.0.1", "-keyout", f"{found}.key", "-out", asked])
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
+    _run(["openssl", "x509", "-req", "-in", asked, "-CA", ca, "-CAkey", key, "-CAcreateserial", "-days", "2", "-out", found,
+          "-extfile", str(folder / "names")])  # fmt: skip
+    _run(["openssl", "pkcs12", "-export", "-in", found, "-inkey", f"{found}.key", "-out", str(folder / "server.p12"),
+          "-passout", "pass:changeit"])  # fmt: skip
+
+
 @contextmanager
-def broker(folder: Path) -> Iterator[Broker]:
+def broker(folder: Path, *, secured: bool = False) -> Iterator[Broker]:
     """A broker that makes topics as they are written to, of one partition each."""
-    found = Broker(folder)
+    found = Broker(folder, secured=0 if secured else None)
     try:
         found.start()
         yield found

@@ -972,7 +972,7 @@ MUTANTS = (
     Mutant(
         "a window that becomes final without moving is not told",
         "sinks/revisions.py",
-        "            groups |= asked.settled(kept)\n",
+        "        groups |= asked.settled(kept)\n",
         "",
         "tests/test_revisions.py::test_nothing_new_is_no_revision_and_a_final_window_is_told_as_it_becomes_final",
     ),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +26,9 @@ ANSWER = 10
 """Seconds within which a broker must answer."""
 DELIVERY = 120
 """Seconds within which what was sent must be acknowledged."""
+_BESIDE = re.compile(r"\w+://|/bootstrap(?=: )| \(after [^)]*\)")
+"""What librdkafka says around a reason; a protocol's name in an address is none."""
+_REFUSED = ("authenticat", "authoriz", "sasl", "certificate", "handshake failed")
 
 
 @dataclass(frozen=True)
@@ -124,25 +130,45 @@ class Asked:
         try:
             yield
         except library().KafkaException as error:
+            self._admin.poll(0)  # why, it says only when it is asked
             raise failed(self._kafka, error, self._told) from error
 
 
 def failed(kafka: Kafka, error: Any, told: Sequence[str] = ()) -> ConfigError | MachineError | StateError:
     """What librdkafka says, as an error that a person can act on."""
-    said = "; ".join(dict.fromkeys([error.args[0].str(), *told[-2:]]))
+    reasons = list(dict.fromkeys(_BESIDE.sub("", one) for one in [error.args[0].str(), *told] if "brokers are down" not in one))
+    said = "; ".join([*reasons[:1], *reasons[1:][-2:]])
     code = error.args[0].name()
     if code in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_ID"):
         return _missing(kafka, {})
-    if any(word in f"{code} {said}".lower() for word in ("authenticat", "authoriz", "sasl", "ssl", "certificate")):
+    if any(word in f"{code} {reasons[-1]}".lower() for word in _REFUSED):  # the last: before, it may have been another thing
         return ConfigError(
             "kafka_refused",
             f"{kafka.brokers}: the brokers do not let us in ({said}); expected what they want under kafka.options, such as "
             f"security.protocol, sasl.mechanism, sasl.username and ssl.ca.location, and the password in {PASSWORD}.",
         )
+    if "ssl" not in kafka.options.get("security.protocol", "").lower() and _speaks_tls(kafka.brokers):
+        return ConfigError(
+            "kafka_refused",
+            f"{kafka.brokers}: the brokers speak TLS there, and are asked without ({said}); expected security.protocol under "
+            "kafka.options, SSL or SASL_SSL.",
+        )
     return MachineError(
         "kafka_unreachable",
         f"{kafka.brokers}: no broker answers within {ANSWER} seconds ({said}). Is kafka.brokers right, and does one run there?",
     )
+
+
+def _speaks_tls(brokers: str) -> bool:
+    """Whether the first of some brokers does: one that is asked without only hangs up."""
+    host, _, port = brokers.partition(",")[0].strip().rpartition(":")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # whether, not with whom
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=3) as at, context.wrap_socket(at):
+            return True
+    except (OSError, ValueError, OverflowError):
+        return False
 
 
 def _missing(kafka: Kafka, known: Mapping[str, Any]) -> StateError:

@@ -35,7 +35,7 @@ class Feed(Protocol):
         """As far as it is; None where there is nothing to tell yet."""
 
     def since(self, since: Reached | None, until: Reached) -> Iterator[list[Any]]:
-        """The revisions between two states of it, in parts; the same again, whenever it is asked."""
+        """The revisions between two states of it, in parts. Asked again: the same, or of a ledger what stands by then."""
 
 
 def tell(feed: Feed, name: str, sink: Sink) -> bool:

@@ -1,0 +1,37 @@
+"""What librdkafka says, as errors: of a topic that is not reached, why."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from pipelines.log.kafka import failed
+from pipelines.settings import Kafka
+
+TRANSPORT = KafkaException(KafkaError(KafkaError._TRANSPORT, "Failed to get metadata: Local: Broker transport failure"))
+AT = "sasl_ssl://127.0.0.1:1/bootstrap: "
+REFUSED = f"{AT}Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)"
+CLOSED = f"{AT}Disconnected: SSL connection closed by peer (after 5ms in state UP)"
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "said"),
+    [
+        ([REFUSED, "1/1 brokers are down"], "kafka_unreachable", "Connection refused"),
+        ([f"{AT}SASL authentication error: Authentication failed (after 361ms in state AUTH_REQ)", "1/1 brokers are down"],
+         "kafka_refused", "Authentication failed"),
+        ([f"{AT}SSL handshake failed: certificate verify failed (after 7ms in state SSL_HANDSHAKE)"], "kafka_refused", "certificate"),
+        ([f"{AT}SSL handshake failed: connecting to a PLAINTEXT broker listener? (after 9ms in state SSL_HANDSHAKE)"],
+         "kafka_refused", "PLAINTEXT"),
+        ([f"{AT}SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism"], "kafka_refused", "mechanism"),
+        (["sasl_ssl://nosuch.invalid:9092/bootstrap: Failed to resolve 'nosuch.invalid:9092'"], "kafka_unreachable", "Failed to resolve"),
+        ([CLOSED], "kafka_unreachable", "closed by peer"),
+        ([f"{AT}SASL authentication error: not yet", CLOSED, REFUSED], "kafka_unreachable", "Connection refused"),
+    ],
+)  # fmt: skip
+def test_a_broker_that_refuses_is_told_from_one_that_is_not_there(told: list[str], code: str, said: str) -> None:
+    kafka = Kafka(brokers="127.0.0.1:1", topic="t", options={"security.protocol": "SASL_SSL"}, password_file="")
+    error = failed(kafka, TRANSPORT, told)
+    assert error.code == code
+    assert said in error.message
+    assert "(after" not in error.message
