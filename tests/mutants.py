@@ -914,6 +914,13 @@ MUTANTS = (
         "tests/test_sinking.py::test_after_a_failure_the_same_is_told_again_although_more_has_come",
     ),
     Mutant(
+        "a broker that is gone is taken for one that refuses",
+        "log/kafka.py",
+        '_BESIDE.sub("", one) for one in',
+        "one for one in",
+        "tests/test_kafka_named.py::test_a_broker_that_refuses_is_told_from_one_that_is_not_there",
+    ),
+    Mutant(
         "a changelog says what was sent",
         "sinks/ledger.py",
         'for name in ("reason", "kind", "received_at")',
