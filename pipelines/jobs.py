@@ -29,8 +29,8 @@ from pipelines.watch import tables as watch
 TABLES: tuple[Table, ...] = (*bronze.TABLES, *silver.TABLES, *gold.TABLES, *watch.TABLES)
 LATER: tuple[Table, ...] = (*dataset.TABLES, *retrain.TABLES)
 """Tables that commands make when they need them."""
-KEPT: tuple[Table, ...] = (watch.TRIGGERS, *LATER)
-"""What was decided, which no log says: a rebuild keeps these tables as they are."""
+KEPT: tuple[Table, ...] = (*watch.TABLES, *LATER)
+"""What was decided, by people or by rules that may have changed since, and no log says: a rebuild keeps these tables as they are."""
 RECONCILE = "reconcile"
 """Runs beside the chains, on a schedule: what the join let go. See `settle.py`."""
 WATCH = "watch"

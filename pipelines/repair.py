@@ -136,7 +136,7 @@ def _decided(root: Path, *, dry_run: bool) -> Iterator[str]:
             found = salvage.salvage(lake, table, dry_run=dry_run)
             if not dry_run:
                 forget_again(lake)
-                kept.note(lake, table)
+                kept.take(lake, table)
             lost = f"; the rows of {', '.join(found.lost)} are lost" if found.lost else ""
             yield f"{table.name}: made anew out of its data files, {found.rows:,} rows{lost}"
 
@@ -149,7 +149,7 @@ def _kept(root: Path, *, dry_run: bool) -> Iterator[str]:
     if behind and not dry_run:
         forget_again(lake)
         for name in behind:
-            kept.note(lake, tables[name]) if name in tables else kept.forget(root, name)
+            kept.take(lake, tables[name]) if name in tables else kept.forget(root, name)
     yield from (f"{name}: taken as it is, without what was written to it later" for name in behind)
 
 

@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines import kept
 from pipelines.contract import Table
 from pipelines.gold.tables import STATISTICS
+from pipelines.health.checks import checks
 from pipelines.lake import Lake
 from pipelines.models import load_model
 from pipelines.silver.tables import CONTROLS
@@ -238,6 +240,34 @@ def test_what_an_old_copy_of_a_ledger_lacks_is_written_again(watched: Watched, l
     Watch(restored, [watched])()
     assert [rows_of(restored, table) for table in (ALERTS, DRIFT)] == written
     assert states(restored) == fired
+
+
+def test_what_earlier_rules_had_raised_and_an_old_copy_lacks_is_named_until_it_is_taken_as_it_is(
+    watched: Watched, looked: tuple[Lake, Watch], tmp_path: Path
+) -> None:
+    lake, looking = looked
+    copytree(lake.path(ALERTS), tmp_path / "old")
+    append(lake, STATISTICS, [row for day in (44, 45) for row in answered(watched, day, 10, 90)])
+    reach(lake, MONDAY + 49 * DAY)
+    looking()
+    before = rows_of(lake, ALERTS)
+    assert not lost(lake)
+    rmtree(lake.path(ALERTS))
+    copytree(tmp_path / "old", lake.path(ALERTS))
+    assert lost(lake)
+    restored, changed = Lake(lake.root), model(tmp_path / "models", RULES.replace("below = 0.6", "below = 0.61"))
+    Watch(restored, [changed])()
+    # as much has been written by now as was lost, under other rules
+    assert lake.open(ALERTS).version() == kept.noted(lake.root)[ALERTS.name] - 1
+    assert before - rows_of(restored, ALERTS)
+    assert lost(lake)
+    kept.take(lake, ALERTS)  # as `hindsight repair` does
+    assert not lost(lake)
+
+
+def lost(lake: Lake) -> list[str]:
+    """What doctor says is missing of what was decided."""
+    return [check.found for check in checks(lake.root) if check.code == "table_behind"]
 
 
 def test_a_pause_that_reaches_back_counts_as_if_it_had_been_known(looked: tuple[Lake, Watch]) -> None:

@@ -32,8 +32,9 @@ from pipelines.written import noted
 REPAIR = "Run `hindsight repair`: it restores this without processing anything again."
 REBUILD = "Run `hindsight rebuild`: it makes all tables and checkpoints again from the log, which must be whole."
 BACKUP = """Bring the newest copy back from a backup: no log says what it held. Where there is none, run `hindsight repair`, which \
-goes on from what is there. What fired is stated again by `hindsight run`, retrainings are taken up again by `hindsight launch`, a release \
-is made again by `hindsight dataset release`; what people decided they decide again."""
+goes on from what is there. What the model files' rules come to is stated again by `hindsight run`, what earlier rules had come to is \
+gone; retrainings are taken up again by `hindsight launch`, a release is made again by `hindsight dataset release`; what people decided \
+they decide again."""
 KEEP = "`hindsight repair` makes it anew out of its data files: no log can give it again. Rows of a damaged one only a backup brings back."
 AHEAD = (
     "A machine's clock was ahead when it appended: until that time comes all counts as received at it, and no frontier moves. Set "

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines import kept
 from pipelines.contract import Table
 from pipelines.lake import Lake, Mark
 
@@ -42,6 +43,8 @@ def difference(table: Table, made: Sequence[Row], there: Sequence[Row], key: Seq
 
 def append(lake: Lake, table: Table, rows: Sequence[Row]) -> int:
     """One commit, under a mark of its own: what follows from the ledgers is missing or it is not."""
+    if not rows:
+        return 0
     made = pa.Table.from_pylist(list(rows), schema=table.computed)
     version = int(lake.open(table).version())
-    return lake.append(table, made, Mark(f"watch:{table.name}", version + 1), {"job": "watch", "query": "watch"})
+    return kept.append(lake, table, made, Mark(f"watch:{table.name}", version + 1), {"job": "watch", "query": "watch"})

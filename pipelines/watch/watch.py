@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import kept
 from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook
@@ -168,8 +167,7 @@ class Standing:
             news.append(difference(table, made.to_pylist(), there, key))
             append(self._lake, table, news[-1])
         steps = self._fire(news[0], news[1], at) if self._watched.triggers else []
-        if append(self._lake, TRIGGERS, steps):
-            kept.note(self._lake, TRIGGERS)
+        append(self._lake, TRIGGERS, steps)
         return len(news[0]) + len(news[1]) + len(steps)
 
     def _fire(self, alerts: list[Row], drift: list[Row], at: datetime) -> list[Row]:
