@@ -802,6 +802,27 @@ MUTANTS = (
         "tests/test_loop_whole.py::test_from_a_trigger_to_a_champion_by_one_command",
     ),
     Mutant(
+        "a challenger is held against whoever served",
+        "retrain/held_out.py",
+        "champion=champion, came=came",
+        "champion=before, came=came",
+        "tests/test_retrain_against.py::test_what_others_served_is_no_measure_where_the_champion_can_be_asked",
+    ),
+    Mutant(
+        "what a champion served itself is asked of it again",
+        "retrain/held_out.py",
+        "said[own] = told[own]",
+        "pass",
+        "tests/test_retrain_against.py::test_of_what_the_champion_served_itself_counts_what_it_said_then",
+    ),
+    Mutant(
+        "what is written to an old copy makes up for what that lacks",
+        "kept.py",
+        "note(lake, table, lacking)",
+        "note(lake, table)",
+        "tests/test_watch_turns.py::test_what_earlier_rules_had_raised_and_an_old_copy_lacks_is_named_until_it_is_taken_as_it_is",
+    ),
+    Mutant(
         "worse is good enough",
         "retrain/judge.py",
         "if low > acceptance.margin:",

@@ -43,13 +43,14 @@ def decide(lake: Lake, tracking: Tracking, row: Row, acceptance: Acceptance, def
 
 
 def _live(lake: Lake, row: Row, acceptance: Acceptance, definition: Definition, as_of: datetime) -> Verdict:
-    """On what was served since the trigger, beside the champion."""
+    """On what was served since the trigger, by the champion or, of a canary, by both."""
     rows = outcomes(lake, definition, since=row["known_at"], as_of=as_of)
+    against = "what was served"
     if acceptance.live == "shadow":
         compared = shadowed(_but(rows, row["version"]), row["version"], definition, acceptance)
     else:
-        compared = arms(rows, row["champion"] or "", row["version"], definition, acceptance)
-    return judge.judge(compared, acceptance, groups(definition, [name for name, _ in acceptance.segments]))
+        compared, against = arms(rows, row["champion"] or "", row["version"], definition, acceptance), f"version {row['champion']}"
+    return judge.judge(compared, acceptance, groups(definition, [name for name, _ in acceptance.segments]), against=against)
 
 
 def _promote(lake: Lake, tracking: Tracking, row: Row, found: Row) -> Row:

@@ -1,4 +1,4 @@
-"""The first judgement: a challenger beside what was served, on the rows that its release kept from it."""
+"""The first judgement: a challenger beside the champion, on the rows that its release kept from it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pyarrow as pa
 from pipelines.dataset import inputs
 from pipelines.dataset.scores import with_scores
 from pipelines.definition import Definition
-from pipelines.errors import InputError
+from pipelines.errors import InputError, first_line
 from pipelines.lake import Lake
 from pipelines.retrain import judge as judging
 from pipelines.retrain.baseline import held_out
 from pipelines.retrain.compare import drawn, groups, paired
 from pipelines.retrain.declared import Acceptance
 from pipelines.retrain.ledger import Row, append
-from pipelines.retrain.losses import doubles, greatest, kind_of, likeliest, needs_scores, texts
+from pipelines.retrain.losses import doubles, greatest, kind_of, likeliest, needs_scores, served, texts
 from pipelines.retrain.tracking import CHALLENGER, Tracking
 
 _TYPES = {"boolean": pa.bool_(), "integer": pa.int32(), "long": pa.int64(), "float": pa.float32(), "double": pa.float64()}
@@ -27,17 +27,41 @@ _TYPES = {"boolean": pa.bool_(), "integer": pa.int32(), "long": pa.int64(), "flo
 def judge(lake: Lake, tracking: Tracking, row: Row, rows: pa.Table, *, definition: Definition, acceptance: Acceptance) -> Row:
     """The step `judged`. Only where nothing live is to come is what is not shown by now refused. Raises InputError `model_mute`."""
     greatest(definition, acceptance)
-    said = scores(_loaded(tracking, row), rows, definition, acceptance)
+    said = scores(_loaded(tracking, row, row["version"]), rows, definition, acceptance)
     # a release says of a binary label whether it is positive
     came = (texts if kind_of(definition) == "category" else doubles)(rows["label"])
     told = with_scores(lake, row["model"], row["label"], rows) if needs_scores(definition, acceptance) else rows
-    compared = paired(told, said, definition, acceptance, came=came, shares=drawn(rows))
+    before = served(told, definition, acceptance)
+    champion, against = _champion(tracking, row, rows, before, definition=definition, acceptance=acceptance)
+    compared = paired(told, said, definition, acceptance, champion=champion, came=came, shares=drawn(rows))
     fields = [name for name, _ in acceptance.segments]
-    verdict = judging.judge(compared, acceptance, groups(definition, fields), last=acceptance.live == "none")
+    verdict = judging.judge(compared, acceptance, groups(definition, fields), last=acceptance.live == "none", against=against)
     if verdict.state != "refuse":
         tracking.move(row["model"], CHALLENGER, row["version"])
-    evidence = verdict.evidence() | {"held_out": held_out(rows, said, definition)}
+    evidence = verdict.evidence() | {"against": against, "held_out": held_out(rows, said, definition)}
     return append(lake, "judged", row, evidence=evidence, **verdict.columns())
+
+
+def _champion(
+    tracking: Tracking, row: Row, rows: pa.Table, told: Any, *, definition: Definition, acceptance: Acceptance
+) -> tuple[Any, str]:
+    """What the challenger is held against, and what that is, in words.
+
+    The champion need not be who served: where it did it said what was `told`, of the other rows its model is asked now. Where that
+    cannot be, it is what was served, by whomever.
+    """
+    version = row["champion"]
+    if version is None:
+        return told, "what was served (there is no champion)"
+    own = np.asarray(rows["version"].to_pylist(), object) == version
+    if own.all():
+        return told, f"version {version}, as served"
+    try:
+        said = scores(_loaded(tracking, row, version), rows, definition, acceptance).copy()
+    except InputError as error:
+        return told, f"what was served (the champion cannot be asked: {error.message})"
+    said[own] = told[own]
+    return said, f"version {version}, which served {int(own.sum()):,} of them and was asked about the others"
 
 
 def scores(model: Any, rows: pa.Table, definition: Definition, acceptance: Acceptance) -> Any:
@@ -53,15 +77,15 @@ def scores(model: Any, rows: pa.Table, definition: Definition, acceptance: Accep
         answered = model.predict(_asked(model, rows))
         found = np.asarray(answered) if category else np.asarray(answered, float)
     except Exception as error:  # the model is anybody's code
-        raise InputError("model_mute", f"the challenger cannot score the rows that were held out: {str(error)[:500]}") from error
+        raise InputError("model_mute", f"the model cannot score the rows that were held out: {first_line(error)[:500]}") from error
     if len(found) != rows.num_rows:
-        raise InputError("model_mute", f"of {rows.num_rows:,} rows that were held out the challenger scored {len(found):,}")
+        raise InputError("model_mute", f"of {rows.num_rows:,} rows that were held out the model scored {len(found):,}")
     if category:
         return _classes(found, _named(model, answered), definition, acceptance)
     found = found if found.ndim == 1 else found[:, -1]
     if not np.isfinite(found).all():
         count = int(np.isfinite(found).sum())
-        raise InputError("model_mute", f"of {rows.num_rows:,} rows that were held out the challenger scored {count:,}")
+        raise InputError("model_mute", f"of {rows.num_rows:,} rows that were held out the model scored {count:,}")
     return found
 
 
@@ -89,24 +113,24 @@ def _classes(found: Any, names: list[str], definition: Definition, acceptance: A
     if found.ndim == 1 or found.shape[1] == 1:
         if zero_one:
             return np.asarray([str(one) for one in found.reshape(len(found))], object)
-        raise InputError("model_mute", f'the challenger says classes, and not how likely each is, which "{acceptance.loss}" needs')
+        raise InputError("model_mute", f'the model says classes, and not how likely each is, which "{acceptance.loss}" needs')
     names = names or classes
     if len(names) != found.shape[1]:
         told = f"{found.shape[1]} columns without names; expected a frame, or a signature, that names the class of each"
-        raise InputError("model_mute", f"the challenger answers {told}, or the {len(classes)} classes that the model file declares")
+        raise InputError("model_mute", f"the model answers {told}, or the {len(classes)} classes that the model file declares")
     numbers = found.astype(float)
     if not np.isfinite(numbers).all():
-        raise InputError("model_mute", "the challenger gives some classes no finite probability")
+        raise InputError("model_mute", "the model gives some classes no finite probability")
     if zero_one:
         return likeliest(numbers, names)
     none = np.zeros(len(numbers))
     return np.stack([numbers[:, names.index(name)] if name in names else none for name in classes], 1)
 
 
-def _loaded(tracking: Tracking, row: Row) -> Any:
-    """The version as a pyfunc. Raises InputError `model_mute` where it is the model that cannot be loaded, and not the server."""
+def _loaded(tracking: Tracking, row: Row, version: str) -> Any:
+    """A version as a pyfunc. Raises InputError `model_mute` where it is the model that cannot be loaded, and not the server."""
     try:
-        return tracking.model(row["model"], row["version"])
+        return tracking.model(row["model"], version)
     except Exception as error:  # the model is anybody's code
         tracking.status(row["run_id"])
-        raise InputError("model_mute", f"version {row['version']} cannot be loaded: {str(error)[:500]}") from error
+        raise InputError("model_mute", f"version {version} cannot be loaded: {first_line(error.__cause__ or error)[:500]}") from error

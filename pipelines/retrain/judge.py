@@ -60,11 +60,18 @@ class Verdict:
         }
 
 
-def judge(compared: Compared, acceptance: Acceptance, groups: Sequence[tuple[str, str]] = (), *, last: bool = False) -> Verdict:
+def judge(
+    compared: Compared,
+    acceptance: Acceptance,
+    groups: Sequence[tuple[str, str]] = (),
+    *,
+    last: bool = False,
+    against: str = "what was served",
+) -> Verdict:
     """Accept what is shown to lose at most the margin more, and in no segment with the support its limit; refuse what is shown to.
 
     `groups`: the segments' declared values; the error is split evenly over the whole and them (Bonferroni). `last`: no more outcomes are
-    to come, so that what is not shown by now is refused.
+    to come, so that what is not shown by now is refused. `against`: what the challenger is held against, in words.
     """
     alpha = acceptance.alpha / (1 + len(groups))
     low, high = interval(compared.differences, compared.reach, alpha, compared.shares)
@@ -76,28 +83,28 @@ def judge(compared: Compared, acceptance: Acceptance, groups: Sequence[tuple[str
     support = len(compared.differences)
     last = last or support >= acceptance.most
     deciding = [group for group in found if group.support >= acceptance.support]
-    state, reason = _decided(support, low, high, acceptance, deciding, last=last)
+    state, reason = _decided(support, low, high, acceptance, deciding, last=last, against=against)
     if compared.left_out:
         reason += f"; {compared.left_out:,} more were asked for more seldom than acceptance.least_asked = {acceptance.least_asked:g}"
     return _verdict(state, reason, compared, (low, high), tuple(group for group in found if group.support))
 
 
 def _decided(
-    support: int, low: float, high: float, acceptance: Acceptance, groups: Sequence[Group], *, last: bool
+    support: int, low: float, high: float, acceptance: Acceptance, groups: Sequence[Group], *, last: bool, against: str
 ) -> tuple[str, str]:
     """The state, and why."""
-    told = f"{acceptance.loss} loss against the champion [{low:+.4f}, {high:+.4f}] over {support:,} outcomes"
+    told = f"{acceptance.loss} loss [{low:+.4f}, {high:+.4f}] over {support:,} outcomes against {against}"
     if support < acceptance.support:
         return ("refuse" if last else "wait"), f"{support:,} outcomes; {acceptance.support:,} are needed"
     if low > acceptance.margin:
-        return "refuse", f"worse: {told}, at most {acceptance.margin:+g} is allowed"
+        return "refuse", f"worse: {told}; at most {acceptance.margin:+g} is allowed"
     for group in groups:
         if group.low > group.limit:
             inside = f"[{group.low:+.4f}, {group.high:+.4f}] over {group.support:,} outcomes"
-            return "refuse", f"worse where {group.field} is {group.value}: {inside}, at most {group.limit:+g} is allowed"
+            return "refuse", f"worse where {group.field} is {group.value}: {inside}; at most {group.limit:+g} is allowed"
     open_groups = [f"{group.field} {group.value}" for group in groups if group.high > group.limit]
     if high <= acceptance.margin and not open_groups:
-        return "accept", f"{told}, at most {acceptance.margin:+g} is allowed"
+        return "accept", f"{told}; at most {acceptance.margin:+g} is allowed"
     lacking = f" where {', '.join(open_groups)}" if high <= acceptance.margin else ""
     return ("refuse" if last else "wait"), f"not shown to be good enough{lacking}: {told}"
 

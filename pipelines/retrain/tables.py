@@ -39,7 +39,7 @@ RETRAININGS = Table(
         Column("high", DOUBLE, "Upper end.", nullable=True),
         Column("support", LONG, "Mature outcomes that it rests on.", nullable=True),
         Column("reason", STRING, "Why, in words.", nullable=True),
-        Column("evidence", STRING, "JSON: losses of both, each segment's interval; judged: metrics on what was held out.", nullable=True),
+        Column("evidence", STRING, "JSON: losses of both, each segment's interval; judged: against whom, and its metrics.", nullable=True),
         Column("known_at", TIMESTAMP, "What the log had told before this time is what the step rests on.", skipping=True),
         RECORDED_AT,
     ),
