@@ -169,7 +169,13 @@ def _told(found: list[list[Row]]) -> Any:
         cells += [(row["run_id"] or "")[:8], versions, step]
         support = "" if judged["support"] is None else f"{judged['support']:,}"
         table.add_row(*map(escape, [*cells, interval, support, (row["reason"] or "").partition("\n")[0]]))
-    return table
+    return Group(table, *(Text(_failed(steps[-1])) for steps in found if steps[-1]["step"] == "failed"))
+
+
+def _failed(row: Row) -> str:
+    """Why a retraining broke off, whole, with what the training said last and where the rest lies."""
+    again = f"`hindsight launch --retry {row['trigger_id']}` tries again."
+    return f"\n{row['trigger']} {row['trigger_id']} of {row['model']} failed: {row['reason']}\n{again}"
 
 
 def _foreseen(begun: list[Row], new: list[Row]) -> Group:

@@ -87,7 +87,7 @@ def test_a_bad_challenger_is_refused(root: Path) -> None:
     ],
 )
 def test_a_training_that_goes_wrong_fails_the_trigger_says_why_and_is_tried_again(
-    root: Path, entry: str, told: str, most: int
+    root: Path, entry: str, told: str, most: int, command: Any
 ) -> None:
     loop = ready(root, entry)
     path = loop.models / "m.toml"
@@ -99,6 +99,10 @@ def test_a_training_that_goes_wrong_fails_the_trigger_says_why_and_is_tried_agai
     assert len(runs(loop)) == 1
     assert project.at_work(loop.folder, failed["run_id"]) is None
     assert loop.tracking.client.search_registered_models() == []
+    told_people = command("loop", people=True)[1]
+    assert f"{failed['run_id']}.log" in told_people.replace("\n", "")
+    assert told.splitlines()[-1] in told_people
+    assert "hindsight launch --retry t1" in told_people
     model_file(loop.models, f'project = "{PROJECT}"')
     assert [row["step"] for row in retry(loop, "t1")][-1] == "promoted"
     assert taken(loop) == ["claimed", "released", "started", "failed", "claimed", "released", "started", "trained", "judged", "promoted"]
@@ -137,6 +141,13 @@ def test_a_release_that_leaves_nothing_to_train_on_fails_the_trigger_and_starts_
     assert list(steps(turn(loop))) == ["claimed", "failed"]
     assert "0 train, 180 test rows" in histories(loop.lake)["t1"][-1]["reason"]
     assert "[no_training_rows]" in histories(loop.lake)["t1"][-1]["reason"]
+    assert runs(loop) == []
+
+
+def test_a_loss_by_which_nothing_could_be_judged_fails_the_trigger_before_anything_is_trained(root: Path) -> None:
+    loop = ready(root, acceptance='loss = "absolute"')
+    assert list(steps(turn(loop))) == ["claimed", "failed"]
+    assert "[loss_unfit]" in histories(loop.lake)["t1"][-1]["reason"]
     assert runs(loop) == []
 
 
@@ -349,7 +360,7 @@ def test_a_target_that_refuses_holds_up_no_other_model(root: Path) -> None:
     loop = ready(root)
     path = loop.models / "m.toml"
     path.write_text(path.read_text().replace("[retrain]", '[retrain]\ntarget = "webhook"\nurl = "http://127.0.0.1:9"'))
-    other = model_file(loop.models, 'label = "never"', name="n")
+    other = model_file(loop.models, name="n")
     fill(loop.lake, TRIGGERS, [trigger("t2", model="n", known_at=at(1))], batch=1)
 
     def cut(model: str, *given: Any) -> Any:
@@ -368,6 +379,21 @@ def test_a_target_that_refuses_holds_up_no_other_model(root: Path) -> None:
 def test_a_paused_trigger_is_not_claimed(root: Path) -> None:
     loop = ready(root)
     fill(loop.lake, TRIGGERS, [trigger("", state="paused", known_at=at(1))], batch=1)
+    assert turn(loop) == []
+
+
+def test_what_waits_for_approval_is_acted_on_once_it_has_that_and_once_only(root: Path, command: Any) -> None:
+    loop = ready(root, fired=0)
+    model_file(loop.models, 'project = "nowhere"')
+    fill(loop.lake, TRIGGERS, [trigger(state="awaiting")])
+    frontier(loop.lake)
+    assert turn(loop) == []
+    decided = ("triggers", "approve", "t1", "--who", "ann", "--why", "checked")
+    assert command(*decided, "--dry-run")[1]["state"] == "approved"
+    assert turn(loop) == []
+    assert command(*decided)[0] == 0
+    assert command(*decided)[1]["error"] == "not_awaiting"
+    assert list(steps(turn(loop))) == ["claimed", "released", "failed"]
     assert turn(loop) == []
 
 

@@ -21,6 +21,7 @@ from pipelines.retrain import decide, project
 from pipelines.retrain.declared import Acceptance, Retrain, declared
 from pipelines.retrain.held_out import judge
 from pipelines.retrain.ledger import CLOSED, ENDED, Row, append, first, histories, triggers
+from pipelines.retrain.losses import greatest
 from pipelines.retrain.targets import TARGETS
 from pipelines.retrain.tracking import CHAMPION, DIGEST, RELEASE, TRIGGER, Tracking
 
@@ -160,8 +161,10 @@ def _failed(loop: Loop, row: Row, reason: str) -> Row:
 def _release(loop: Loop, row: Row) -> Row:
     """Cut the rows to learn from, as of the time of the trigger: whoever does it again gets the same ones.
 
-    Raises InputError `no_training_rows`, where an embargo has left none of them to learn from.
+    Raises InputError `no_training_rows`, where an embargo has left none of them to learn from, and ConfigError `loss_unfit`, before
+    anything is trained that could not be judged.
     """
+    greatest(loop.definition(row), loop.declared(row["model"])[1])
     manifest = loop.cut(row["model"], row["label"], row["known_at"])
     if not manifest.splits["train"]:
         found = ", ".join(f"{count:,} {name}" for name, count in manifest.splits.items())
@@ -216,7 +219,13 @@ def _train(loop: Loop, row: Row) -> Row | None:
         tracking.fail(run_id)
     late = f"took longer than {retrain.timeout}, and was ended [training_timeout]"
     why = f"ended as {status} [training_failed]" if in_time else late
-    return _failed(loop, row, f"run {run_id} {why}\n{project.output(loop.folder, run_id)}".strip())
+    return _broken_off(loop, row, why)
+
+
+def _broken_off(loop: Loop, row: Row, why: str) -> Row:
+    """That a run came to nothing: why, what it said last, and where the rest lies."""
+    said = project.output(loop.folder, row["run_id"]) or "(what it said lies where it ran)"
+    return _failed(loop, row, f"run {row['run_id']} {why}\n{said}")
 
 
 def _trained(loop: Loop, row: Row) -> Row:
@@ -225,14 +234,14 @@ def _trained(loop: Loop, row: Row) -> Row:
     if found is None or found[0] != row["model"]:
         what = "no model" if found is None else f"the model {found[0]}"
         advice = f'expected mlflow.sklearn.log_model(…, registered_model_name="{row["model"]}") or the like'
-        return _failed(loop, row, f"run {row['run_id']} finished and registered {what}; {advice} [no_model]")
+        return _broken_off(loop, row, f"finished and registered {what}; {advice} [no_model]")
     tags = {TRIGGER: row["trigger_id"], RELEASE: row["release"], DIGEST: row["digest"]}
     loop.tracking.link(row["model"], found[1], row["run_id"], tags)
     return append(loop.lake, "trained", row, version=found[1], champion=loop.tracking.alias(row["model"], CHAMPION))
 
 
 def _judge(loop: Loop, row: Row) -> Row:
-    """Hold the challenger against what was served, on the release's test split; outcomes of later may still decide otherwise."""
+    """Hold the challenger against the champion, on the release's test split; outcomes of later may still decide otherwise."""
     _, acceptance = loop.declared(row["model"])
     rows = loop.held_out(row["release"])
     return judge(loop.lake, loop.tracking, row, rows, definition=loop.definition(row), acceptance=acceptance)
