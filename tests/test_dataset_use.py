@@ -272,6 +272,7 @@ def test_where_there_are_no_pairs_that_is_said(root: Path, tmp_path: Path) -> No
     [
         ({"windw": "1 day"}, "unknown_key", 'did you mean "window"'),
         ({"window": "soon"}, "bad_value", "such as"),
+        ({"window": "0 days"}, "bad_value", "nothing was served in it"),
         ({"sampling": "uniform"}, "bad_value", "size"),
         ({"sampling": "stratified", "size": 5}, "bad_value", "by"),
         ({"by": ["origin"]}, "bad_value", "stratified"),

@@ -110,6 +110,7 @@ approve = "by hand"
         ("unknown_key", "alerts.low.against", ALERT + "against = 'release'\n"),
         ("bad_value", "alerts.low.support", ALERT + "support = 0\n"),
         ("bad_value", "alerts.low.drop", ALERT.replace("recall", "brier").replace("below", "drop")),
+        ("bad_value", "alerts.low.drop", ALERT.replace("below = 0.4", "drop = -0.1")),
         ("bad_value", "alerts.low.change", ALERT.replace("below = 0.4", 'change = "cusum"\nthreshold = 1')),
         ("missing_key", "alerts.low.threshold", ALERT.replace("below = 0.4", 'change = "page_hinkley"')),
         ("wrong_type", "alerts.low", "[alerts]\nlow = 1\n"),

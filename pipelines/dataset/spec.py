@@ -138,7 +138,7 @@ def _read(model: str, label: str, body: dict[str, Any], prefix: str, problems: P
     if (size is None and sampling in _SIZED) or (size is not None and sampling == "all"):
         keys.bad_value("size", size, f"the number of examples for {', '.join(_SIZED)}; none where sampling is \"all\"")
     return Spec(
-        *(model, label, _length(keys, "window"), tuple(keys.strings("basis", list(BASES), BASES))),
+        *(model, label, _window(keys), tuple(keys.strings("basis", list(BASES), BASES))),
         versions=tuple(sorted(keys.strings("versions", []))),
         segments=_segments(keys.table("segments"), f"{prefix}segments.", problems),
         deduplicate=keys.flag("deduplicate", default=False),
@@ -151,6 +151,13 @@ def _read(model: str, label: str, body: dict[str, Any], prefix: str, problems: P
         embargo=_embargo(keys, split),
         texts=tuple(sorted(keys.strings("texts", []))),
     )
+
+
+def _window(keys: Keys) -> timedelta | None:
+    found = _length(keys, "window")
+    if found is not None and not found:
+        keys.bad_value("window", "0", "more than that: nothing was served in it")
+    return found
 
 
 def _length(keys: Keys, key: str) -> timedelta | None:

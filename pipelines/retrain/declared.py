@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -83,11 +83,12 @@ def read(body: Mapping[str, Any], problems: Problems) -> tuple[Retrain, Acceptan
     """Both sections of a model file."""
     segments = body.get("segments") if isinstance(body.get("segments"), dict) else {}
     top = Keys({name: body[name] for name in SECTIONS if name in body}, "", SECTIONS, problems)
-    retrain = _retrain(top.table("retrain"), str(body.get("model") or ""), problems)
+    labels = body.get("labels") if isinstance(body.get("labels"), dict) else {}
+    retrain = _retrain(top.table("retrain"), str(body.get("model") or ""), [*(labels or {})], problems)
     return retrain, _acceptance(top.table("acceptance"), segments or {}, problems)
 
 
-def _retrain(body: dict[str, Any], model: str, problems: Problems) -> Retrain:
+def _retrain(body: dict[str, Any], model: str, labels: Sequence[str], problems: Problems) -> Retrain:
     keys = Keys(body, "retrain.", _RETRAIN, problems)
     target = keys.choice("target", TARGETS, "local")
     texts = {name: keys.text(name, None) for name in ("project", "label", *TARGETS.get(target, ()), "token_file") if name in body}
@@ -96,6 +97,12 @@ def _retrain(body: dict[str, Any], model: str, problems: Problems) -> Retrain:
             problems.missing(f"retrain.{name}", f'a string: target = "{target}" needs it')
     for name in {"url", "job", "dag", "topic"} & body.keys() - {*TARGETS.get(target, ())}:
         keys.bad_value(name, body[name], f'none: target = "{target}" has no use for it')
+    if texts.get("label") and texts["label"] not in labels:
+        keys.bad_value("label", texts["label"], f"a label of this file: {', '.join(labels)}")
+    if texts.get("url") and target != "kafka" and not texts["url"].startswith(("http://", "https://")):
+        keys.bad_value("url", texts["url"], "an http or https address")
+    if texts.get("job") and not texts["job"].isdecimal():
+        keys.bad_value("job", texts["job"], 'the number of a job, as a string such as "620"')
     hour = Retrain.timeout
     return Retrain(
         target,

@@ -52,9 +52,10 @@ def alert_of(name: str, body: dict[str, Any], definitions: list[Definition], pro
     against = keys.choice("against", AGAINST, "windows") if detector == "drop" else "windows"
     if against == "release" and by != ("version",):
         keys.bad_value("against", against, '"windows" where `by` is not ["version"]: a release says how good one version was, all in all')
-    limit = keys.number("threshold" if detector == "change" else detector, -1e12, 1e12)
-    if limit is None and method != "adwin":
-        problems.missing(f"{where}.{'threshold' if detector == 'change' else detector}", "a number")
+    key = "threshold" if detector == "change" else detector
+    limit = keys.number(key, -1e12 if detector in ("below", "above") else 0.0, 1e12)
+    if key not in body and method != "adwin":
+        problems.missing(f"{where}.{key}", "a number")
     return AlertRule(
         name=name,
         label=definition.label,
