@@ -168,7 +168,8 @@ def _told(found: list[list[Row]]) -> Any:
         cells = [row["model"], f"{row['trigger']} {row['trigger_id']}{again}", row["release"] or ""]
         cells += [(row["run_id"] or "")[:8], versions, step]
         support = "" if judged["support"] is None else f"{judged['support']:,}"
-        table.add_row(*map(escape, [*cells, interval, support, (row["reason"] or "").partition("\n")[0]]))
+        why = "see below" if row["step"] == "failed" else (row["reason"] or "").partition("\n")[0]
+        table.add_row(*map(escape, [*cells, interval, support, why]))
     return Group(table, *(Text(_failed(steps[-1])) for steps in found if steps[-1]["step"] == "failed"))
 
 
