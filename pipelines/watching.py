@@ -175,11 +175,11 @@ def approve(asked: Namespace) -> int:
     triggers = of_each(_rows(lake, TRIGGERS))
     states = {row["state"]: row for row in triggers.get(asked.trigger_id, ())}
     if {*states} != {AWAITING}:
-        waiting = sorted(name for name, steps in triggers.items() if any(row["state"] == AWAITING for row in steps))
+        waiting = sorted(name for name, steps in triggers.items() if {row["state"] for row in steps} == {AWAITING})
         was = f"it is {' and '.join(sorted(states))}" if states else "there is none"
         raise InputError(
             "not_awaiting",
-            f"{asked.trigger_id}: no trigger of this id waits for approval: {was}. Were waiting: {', '.join(waiting) or 'none'}.",
+            f"{asked.trigger_id}: no trigger of this id waits for approval: {was}. Waiting: {', '.join(waiting) or 'none'}.",
         )
     row = {name: states[AWAITING][name] for name in TRIGGERS.computed.names}
     decided = {"state": APPROVED, "known_at": _frontier(lake), "evidence": said({"who": asked.who, "why": asked.why})}

@@ -392,7 +392,8 @@ def test_what_waits_for_approval_is_acted_on_once_it_has_that_and_once_only(root
     assert command(*decided, "--dry-run")[1]["state"] == "approved"
     assert turn(loop) == []
     assert command(*decided)[0] == 0
-    assert command(*decided)[1]["error"] == "not_awaiting"
+    refused = command(*decided)[1]
+    assert (refused["error"], "Waiting: none" in refused["message"]) == ("not_awaiting", True)
     assert list(steps(turn(loop))) == ["claimed", "released", "failed"]
     assert turn(loop) == []
 
