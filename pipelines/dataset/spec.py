@@ -156,7 +156,7 @@ def _read(model: str, label: str, body: dict[str, Any], prefix: str, problems: P
 def _window(keys: Keys) -> timedelta | None:
     found = _length(keys, "window")
     if found is not None and not found:
-        keys.bad_value("window", "0", "more than that: nothing was served in it")
+        keys.bad_value("window", keys.body["window"], "more than that: nothing was served in it")
     return found
 
 
