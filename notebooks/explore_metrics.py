@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import gettempdir
 
-# A lake of yours, on Databricks such as /Volumes/main/hindsight/lake; or a new folder: it gets flights of two weeks, in a minute.
+# A lake of yours, or a new folder, which gets flights of two weeks, in a minute; one that Spark and Python see under the same path.
 LAKE = Path(gettempdir(), "hindsight-notebooks")
 CONF = Path("../conf")
 MODEL, LABEL = "arrival_delay", "late"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
 
-# A new folder for the lake; on Databricks, on the disk of a single-node cluster. And the settings and model files.
+# A new folder for the lake, one that Spark and Python see under the same path; and that of the settings and model files.
 LAKE = Path(mkdtemp(prefix="hindsight-"), "lake")
 CONF = Path("../conf")
 
