@@ -13,6 +13,8 @@ from tempfile import gettempdir
 
 # A lake of yours, or a new folder, which gets flights of two weeks, in a minute; one that Spark and Python see under the same path.
 LAKE = Path(gettempdir(), "hindsight-notebooks")
+# CATALOG.SCHEMA, where Spark is to find its tables by name.
+CATALOG = ""
 CONF = Path("../conf")
 MODEL, LABEL = "arrival_delay", "late"
 
@@ -21,9 +23,10 @@ MODEL, LABEL = "arrival_delay", "late"
 from pipelines import session, settings
 from pipelines.demo.sample import sample
 
-chosen = settings.load(CONF, lake_path=LAKE, spark_memory="1 GB")
+chosen = settings.load(CONF, lake_path=LAKE, lake_catalog=CATALOG, spark_memory="1 GB")
 spark = session.build(chosen)
 lake = sample(chosen, spark)
+asked = {"lake": lake, "catalog": CATALOG, "model": MODEL, "label": LABEL}
 
 # COMMAND ----------
 
@@ -38,7 +41,7 @@ lake = sample(chosen, spark)
 from pipelines.charts import figure
 from pipelines.metrics import metrics
 
-by_version = metrics(spark, lake=lake, model=MODEL, label=LABEL, every="1 day", by=["version"]).toPandas()
+by_version = metrics(spark, **asked, every="1 day", by=["version"]).toPandas()
 figure(by_version, metrics=["auc", "brier", "coverage"], title="Arrival delay, by version")
 
 # COMMAND ----------
@@ -50,12 +53,12 @@ figure(by_version, metrics=["auc", "brier", "coverage"], title="Arrival delay, b
 
 # COMMAND ----------
 
-by_origin = metrics(spark, lake=lake, model=MODEL, label=LABEL, every="7 days", by=["origin"]).toPandas()
+by_origin = metrics(spark, **asked, every="7 days", by=["origin"]).toPandas()
 by_origin[["origin", "window_start", "n", "auc", "auc_low", "auc_high", "coverage", "final"]]
 
 # COMMAND ----------
 
-daily_by_origin = metrics(spark, lake=lake, model=MODEL, label=LABEL, every="1 day", by=["origin"]).toPandas()
+daily_by_origin = metrics(spark, **asked, every="1 day", by=["origin"]).toPandas()
 figure(daily_by_origin, metrics=["recall", "precision"], title="Arrival delay, by airport of departure")
 
 # COMMAND ----------
@@ -68,10 +71,8 @@ figure(daily_by_origin, metrics=["recall", "precision"], title="Arrival delay, b
 
 # COMMAND ----------
 
-evening = metrics(
-    spark, lake=lake, model=MODEL, label=LABEL, every="6 hours",
-    start=datetime(2013, 1, 21, tzinfo=UTC), as_of=datetime(2013, 1, 24, 18, tzinfo=UTC),
-).toPandas()  # fmt: skip
+since, until = datetime(2013, 1, 21, tzinfo=UTC), datetime(2013, 1, 24, 18, tzinfo=UTC)
+evening = metrics(spark, **asked, every="6 hours", start=since, as_of=until).toPandas()
 figure(evening, metrics=["base_rate", "coverage"], title="As of 24 January, 18:00")
 
 # COMMAND ----------
@@ -89,9 +90,7 @@ from pipelines.metrics import metrics_as_of
 
 TIMES = [datetime(2013, 1, day, 12, tzinfo=UTC) for day in (17, 18, 19, 20)]
 
-known = metrics_as_of(
-    spark, TIMES, lake=lake, model=MODEL, label=LABEL, every="6 hours", start=datetime(2013, 1, 15, tzinfo=UTC)
-).toPandas()  # fmt: skip
+known = metrics_as_of(spark, TIMES, **asked, every="6 hours", start=datetime(2013, 1, 15, tzinfo=UTC)).toPandas()
 figure(known, metrics=["coverage", "base_rate"], title="What was known, and when")
 
 # COMMAND ----------
