@@ -24,7 +24,7 @@ from pipelines import session, settings
 from pipelines.demo.sample import sample
 
 chosen = settings.load(CONF, lake_path=LAKE, lake_catalog=CATALOG, spark_memory="1 GB")
-spark = session.build(chosen)
+spark = session.build(chosen, log=session.log_of(chosen))
 lake = sample(chosen, spark)
 asked = {"lake": lake, "catalog": CATALOG, "model": MODEL, "label": LABEL}
 

@@ -21,7 +21,7 @@ CONF = Path("../conf")
 from pipelines import session, settings
 
 chosen = settings.load(CONF, lake_path=LAKE, spark_memory="1 GB")
-spark = session.build(chosen)
+spark = session.build(chosen, log=session.log_of(chosen))
 
 # COMMAND ----------
 

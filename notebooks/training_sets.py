@@ -23,7 +23,7 @@ from pipelines import session, settings
 from pipelines.demo.sample import sample
 
 chosen = settings.load(CONF, lake_path=LAKE, spark_memory="1 GB")
-lake = sample(chosen, session.build(chosen))
+lake = sample(chosen, session.build(chosen, log=session.log_of(chosen)))
 
 # COMMAND ----------
 

@@ -1049,8 +1049,8 @@ MUTANTS = (
     Mutant(
         "a sample that was left half made is taken for whole",
         "demo/sample.py",
-        "if (root / MAKING).exists() or not root.exists()",
-        "if not root.exists()",
+        "if MAKING in there or there <= no_lake:",
+        "if there <= no_lake:",
         "tests/test_notebooks.py::test_a_sample_that_was_not_finished_is_made_anew_and_nothing_else_is_touched",
     ),
 )

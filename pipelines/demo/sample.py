@@ -23,6 +23,7 @@ from pipelines.gates.suite import row_rules
 from pipelines.jobs import NAMES
 from pipelines.models import load_model
 from pipelines.paths import existing
+from pipelines.session import log_of
 from pipelines.settings import Settings
 from pipelines.silver.rules import RowRules
 
@@ -39,11 +40,14 @@ def sample(settings: Settings, spark: SparkSession) -> Path:
     as it is; one whose sample was not finished is made anew. Raises StateError as `paths.existing` does, and `lease_held`.
     """
     root = settings.lake.path.resolve()
-    if (root / MAKING).exists() or not root.exists() or not any(root.iterdir()):
+    there = {path.name for path in root.iterdir()} if root.exists() else set()
+    no_lake = {MAKING, log_of(settings).parent.name}
+    if MAKING in there or there <= no_lake:
         leases.refuse_held(root, NAMES)
-        rmtree(root, ignore_errors=True)
-        root.mkdir(parents=True)
+        root.mkdir(parents=True, exist_ok=True)
         (root / MAKING).touch()
+        for name in there - no_lake:
+            rmtree(root / name)
         _fill(settings, spark)
         (root / MAKING).unlink()
     return existing(root)
