@@ -19,6 +19,7 @@ from pipelines.jobs import TABLES
 from pipelines.lake import Lake, Mark
 from pipelines.metrics import metrics
 from pipelines.outcomes import outcomes
+from pipelines.rebuild import rebuild
 from pipelines.settings import Settings
 from tests import generator, lakes
 
@@ -44,25 +45,48 @@ def refusal(settings: Settings, spark: SparkSession) -> HindsightError:
     return caught.value
 
 
-def test_a_lake_that_went_by_path_goes_on_by_name(spark: SparkSession, schema: str, tmp_path: Path) -> None:
-    lake, pieces = tmp_path / "a lake", lakes.pieces_of(generator.history(7, 60), (80,))
-    lakes.run(lakes.settings_for(lake), spark, pieces[:1])
-    lakes.run(settings_of(lake, lake_committer="spark"), spark, pieces[1:])
+def found_by_name(spark: SparkSession, lake: Path) -> None:
+    """Every table has its name, and says under it what lies at its place."""
     lakes.proven(lake)
-    known = {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {schema}").collect()}
+    known = {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {SCHEMA}").collect()}
     assert known == {table.name.replace(".", "_") for table in TABLES}
     for table in (STATISTICS, OUTCOME_LEDGER):
-        found = spark.table(f"{schema}.{table.flat_name}")
+        found = spark.table(f"{SCHEMA}.{table.flat_name}").toArrow()
         assert found.schema.names == list(table.names)
-        assert lakes.net_of(found.toArrow().to_pylist()) == lakes.net(lake, table)
+        assert lakes.net_of(found.to_pylist()) == lakes.net(lake, table)
     for ask in (metrics, outcomes):
-        by_name, by_path = (ask(spark, lake=lake, catalog=name).toArrow() for name in (schema, ""))
-        assert by_name.equals(by_path)
+        by_name, by_path = (ask(spark, lake=lake, catalog=name).toArrow() for name in (SCHEMA, ""))
         assert by_name.num_rows
-    rows = Lake(lake).read(STATISTICS)
-    named = Lake(lake, committer="spark", spark=spark, catalog=schema)
-    frame = named.frame(rows.drop_columns("recorded_at"))
-    assert [named.append(STATISTICS, frame, Mark("again", 0), {}) for _ in range(2)] == [rows.num_rows, 0]
+        assert by_name.equals(by_path)
+
+
+@pytest.mark.usefixtures("schema")
+def test_a_lake_that_went_by_path_goes_on_by_name(spark: SparkSession, tmp_path: Path) -> None:
+    lake, pieces = tmp_path / "a lake", lakes.pieces_of(generator.history(7, 60), (80,))
+    lakes.run(lakes.settings_for(lake), spark, pieces[:1])
+    lakes.run(settings_of(lake), spark, pieces[1:])
+    found_by_name(spark, lake)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("schema")
+def test_executors_write_by_name_and_a_rebuild_keeps_the_names(spark: SparkSession, tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / "lake", lake_committer="spark")
+    lakes.run(settings, spark, [generator.history(7, 30)])
+    found_by_name(spark, settings.lake.path)
+    assert all(one.same for one in rebuild(settings, spark))
+    lakes.run(settings, spark, [[]])
+    found_by_name(spark, settings.lake.path)
+
+
+def test_executors_write_by_name_under_a_mark_once(spark: SparkSession, schema: str, tmp_path: Path) -> None:
+    lake = Lake(tmp_path, committer="spark", spark=spark, catalog=schema)
+    lake.create(STATISTICS)
+    lake.register(STATISTICS)
+    rows = lake.frame(STATISTICS.frame([STATISTICS.row(bucket=str(number)) for number in range(3)]).drop_columns("recorded_at"))
+    assert [lake.append(STATISTICS, rows, Mark("a", batch), {"offsets": 7}) for batch in (0, 0, 1)] == [3, 0, 3]
+    assert lake.open(STATISTICS).history(1)[0]["userMetadata"] == "offsets=7"
+    assert spark.table(f"{schema}.gold_statistics").count() == 6
 
 
 def test_a_schema_that_is_not_there_is_said_at_the_start(spark: SparkSession, tmp_path: Path) -> None:
