@@ -816,6 +816,13 @@ MUTANTS = (
         "tests/test_retrain_against.py::test_of_what_the_champion_served_itself_counts_what_it_said_then",
     ),
     Mutant(
+        "who served under the champion's number before it was trained is taken for it",
+        "retrain/held_out.py",
+        "if since else own",
+        "if since is None else own",
+        "tests/test_retrain_against.py::test_what_was_served_under_its_number_before_the_champion_was_trained_is_not_its_word",
+    ),
+    Mutant(
         "what is written to an old copy makes up for what that lacks",
         "kept.py",
         "note(lake, table, lacking)",

@@ -98,7 +98,7 @@ def held_out(seed: int = 1, count: int = 400) -> pa.Table:
     came = (chance.random(count) < 1 / (1 + np.exp(-3 * x))).astype(float)
     names = [f"h{i}" for i in range(count)]
     origins = pa.array([{"origin": "JFK" if i % 2 else "EWR"} for i in range(count)], pa.map_(pa.string(), pa.string()))
-    same = {"score": np.full(count, 0.5), "weight": np.ones(count), "version": ["1"] * count}
+    same = {"score": np.full(count, 0.5), "weight": np.ones(count), "version": ["1"] * count, "served_at": [TRIGGERED] * count}
     return pa.table({"unit_id": names, "label": came, "x": x, **same, "segments": origins})
 
 

@@ -16,6 +16,7 @@ from pipelines.retrain.declared import Acceptance
 from pipelines.retrain.held_out import judge
 from pipelines.retrain.tables import RETRAININGS
 from pipelines.retrain.tracking import Tracking
+from tests.frames import at
 from tests.retraining import held_out, model_file, trigger
 
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("DeprecationWarning", "FutureWarning", "UserWarning")]
@@ -28,9 +29,10 @@ Judged = Callable[[str | None, Sequence[str]], tuple[str, float, str]]
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
     """The verdict on version 1, its estimate, and against what, by the champion and by who served.
 
-    Version 1 is good, version 2 has no model, and whoever served said 0.5 of everything.
+    Version 1 is good, version 2 has no model, version 3 is as good, and was trained when all that was held out had been served. Whoever
+    served said 0.5 of everything.
     """
-    folder, triggers = tmp_path_factory.mktemp("against"), count()
+    folder, triggers = tmp_path_factory.mktemp("against"), count(2)
     definition, lake, tracking = model_file(folder / "models"), Lake(folder / "lake"), Tracking(folder / "lake")
     lake.create(RETRAININGS)
     seen = pd.DataFrame({"x": [value / 10 for value in range(-20, 21)]})
@@ -39,6 +41,9 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Judged:
         said = {"signature": mlflow.models.infer_signature(seen), "pip_requirements": [], "pyfunc_predict_fn": "predict_proba"}
         mlflow.sklearn.log_model(model, name="model", registered_model_name="m", **said)
     tracking.client.create_model_version("m", "nowhere")
+    with tracking.spoken_to():
+        tracking.client.create_model_version("m", tracking.client.get_model_version("m", "1").source)
+    launch.append(lake, "trained", launch.first(trigger(known_at=at(1)), 1) | {"version": "3", "champion": "1"})
 
     def verdict(champion: str | None, served_by: Sequence[str]) -> tuple[str, float, str]:
         row = launch.first(trigger(f"t{next(triggers)}"), 1) | {"version": "1", "champion": champion, "run_id": run.info.run_id}
@@ -61,6 +66,10 @@ def test_of_what_the_champion_served_itself_counts_what_it_said_then(judged: Jud
     assert (state, against) == ("accept", f"version 1, which served {EVEN} of them and was asked about the others")
     assert estimate == pytest.approx(judged(None, ["0"] * EVERY)[1] / 2, abs=0.01)
     assert judged("2", ["2"] * EVERY)[::2] == ("accept", "version 2, as served")
+
+
+def test_what_was_served_under_its_number_before_the_champion_was_trained_is_not_its_word(judged: Judged) -> None:
+    assert judged("3", ["3"] * EVERY) == ("refuse", 0.0, "version 3, which served 0 of them and was asked about the others")
 
 
 def test_what_was_served_counts_where_there_is_no_champion_or_none_that_can_be_asked(judged: Judged) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.dataset import inputs
 from pipelines.dataset.scores import with_scores
@@ -16,7 +17,7 @@ from pipelines.retrain import judge as judging
 from pipelines.retrain.baseline import held_out
 from pipelines.retrain.compare import drawn, groups, paired
 from pipelines.retrain.declared import Acceptance
-from pipelines.retrain.ledger import Row, append
+from pipelines.retrain.ledger import Row, append, histories
 from pipelines.retrain.losses import doubles, greatest, kind_of, likeliest, needs_scores, served, texts
 from pipelines.retrain.tracking import CHALLENGER, Tracking
 
@@ -32,7 +33,8 @@ def judge(lake: Lake, tracking: Tracking, row: Row, rows: pa.Table, *, definitio
     came = (texts if kind_of(definition) == "category" else doubles)(rows["label"])
     told = with_scores(lake, row["model"], row["label"], rows) if needs_scores(definition, acceptance) else rows
     before = served(told, definition, acceptance)
-    champion, against = _champion(tracking, row, rows, before, definition=definition, acceptance=acceptance)
+    own = _own(lake, row, rows)
+    champion, against = _champion(tracking, row, rows, before, own, definition=definition, acceptance=acceptance)
     compared = paired(told, said, definition, acceptance, champion=champion, came=came, shares=drawn(rows))
     fields = [name for name, _ in acceptance.segments]
     verdict = judging.judge(compared, acceptance, groups(definition, fields), last=acceptance.live == "none", against=against)
@@ -43,17 +45,16 @@ def judge(lake: Lake, tracking: Tracking, row: Row, rows: pa.Table, *, definitio
 
 
 def _champion(
-    tracking: Tracking, row: Row, rows: pa.Table, told: Any, *, definition: Definition, acceptance: Acceptance
+    tracking: Tracking, row: Row, rows: pa.Table, told: Any, own: Any, *, definition: Definition, acceptance: Acceptance
 ) -> tuple[Any, str]:
     """What the challenger is held against, and what that is, in words.
 
-    The champion need not be who served: where it did it said what was `told`, of the other rows its model is asked now. Where that
+    The champion need not be who served: of its `own` rows it said what was `told`, of the others its model is asked now. Where that
     cannot be, it is what was served, by whomever.
     """
     version = row["champion"]
     if version is None:
         return told, "what was served (there is no champion)"
-    own = np.asarray(rows["version"].to_pylist(), object) == version
     if own.all():
         return told, f"version {version}, as served"
     try:
@@ -62,6 +63,14 @@ def _champion(
         return told, f"what was served (the champion cannot be asked: {error.message})"
     said[own] = told[own]
     return said, f"version {version}, which served {int(own.sum()):,} of them and was asked about the others"
+
+
+def _own(lake: Lake, row: Row, rows: pa.Table) -> Any:
+    """Which rows the champion served: under its number, and since the trigger that it was trained for. Before that somebody else did."""
+    own = np.asarray(rows["version"].to_pylist(), object) == row["champion"]
+    steps = [step for history in histories(lake).values() for step in history if step["step"] == "trained"]
+    since = [step["known_at"] for step in steps if (step["model"], step["version"]) == (row["model"], row["champion"])]
+    return own & pc.greater_equal(rows["served_at"], pa.scalar(min(since))).to_numpy() if since else own
 
 
 def scores(model: Any, rows: pa.Table, definition: Definition, acceptance: Acceptance) -> Any:
