@@ -67,6 +67,8 @@ class Lake:
                 try:
                     self._create(table)
                 except Exception as error:
+                    if self.exists(table):  # another process has made it meanwhile
+                        continue
                     raise MachineError(
                         "lake_unwritable",
                         f"{self.path(table)}: the table cannot be made ({error}). Is the lake's folder one that can be made and "
