@@ -24,17 +24,10 @@ from pipelines.groups import Group, select
 from pipelines.job import run_batch
 from pipelines.jobs import LATER, NAMES, RECONCILE, TABLES, WATCH
 from pipelines.lake import Lake, Mark
-from pipelines.log import EmbeddedLog
+from pipelines.log import log_at
 from pipelines.log.intake import Intake
 from pipelines.maintain import maintain
-from pipelines.paths import (
-    checkpoints,
-    log_path,
-    refuse_a_lost_log,
-    refuse_half_erased,
-    refuse_half_filled,
-    refuse_half_rebuilt,
-)
+from pipelines.paths import checkpoints, place_log, refuse_half_erased, refuse_half_filled, refuse_half_rebuilt
 from pipelines.sections import Kafka
 from pipelines.settings import Settings
 from pipelines.silver.rules import RowRules
@@ -67,8 +60,7 @@ class Application:
         self.root = settings.lake.path.resolve()
         self.groups, self.reconciles = select(jobs, settings)
         self.lake = Lake(self.root, committer=settings.lake.committer, spark=spark, catalog=settings.lake.catalog)
-        refuse_a_lost_log(self.root)
-        self.log = EmbeddedLog(log_path(self.root), durable=settings.log.fsync)
+        self.log = log_at(place_log(self.root, settings.log.kept), durable=settings.log.fsync)
         self._definitions, self._given = definitions, given
         self._watch = Watch(self.lake, watched)
         lands = any(job.name == "land" for group in self.groups for job in group.jobs)
@@ -242,7 +234,7 @@ class Application:
         if table is None:
             return (
                 self.spark.readStream.format("hindsight_log")
-                .option("path", str(log_path(self.root)))
+                .option("path", str(self.log.path))
                 .option("records", str(self.settings.log.batch_records))
                 .load()
             )

@@ -30,7 +30,7 @@ from pipelines.gold.resolve import resolve
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.gold.tally import tally
 from pipelines.lake import Lake, Mark
-from pipelines.log import EmbeddedLog
+from pipelines.log import Log
 from pipelines.paths import backfill_of
 from pipelines.silver.tables import INFERENCES, LABELLED
 
@@ -85,7 +85,7 @@ def under_way(root: Path) -> Backfill | None:
         ) from error
 
 
-def carry_out(backfill: Backfill, lake: Lake, log: EmbeddedLog, progress: Callable[[], None] = lambda: None) -> None:
+def carry_out(backfill: Backfill, lake: Lake, log: Log, progress: Callable[[], None] = lambda: None) -> None:
     """Fill what is not filled, and declare it in the log.
 
     What the log declares is filled, and is not looked at again: the flow may have moved the ledger since.

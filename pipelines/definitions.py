@@ -14,7 +14,7 @@ from pipelines.definition import Definition, active
 from pipelines.erasure.key import key_of
 from pipelines.held import Held
 from pipelines.lake import Lake
-from pipelines.log import EmbeddedLog
+from pipelines.log import Log
 from pipelines.log.source import bronze
 from pipelines.settle import last
 from pipelines.silver.declared import Declaration
@@ -74,7 +74,7 @@ class DefinitionBook:
         return [*self._read, *self._landing]
 
 
-def backfilled(log: EmbeddedLog, start: int) -> list[Definition]:
+def backfilled(log: Log, start: int) -> list[Definition]:
     """The definitions that the log declares to apply everywhere, at this offset or above.
 
     An application knows them before they land: the inferences that stand before them in the log count under them too.
@@ -83,7 +83,7 @@ def backfilled(log: EmbeddedLog, start: int) -> list[Definition]:
     return [definition for definition in found if definition.everywhere]
 
 
-def declare(log: EmbeddedLog, lake: Lake, wanted: Sequence[Definition | RowRules]) -> list[Definition | RowRules]:
+def declare(log: Log, lake: Lake, wanted: Sequence[Definition | RowRules]) -> list[Definition | RowRules]:
     """Append a control event for each definition that the log does not declare yet, and row rules that are not its last word.
 
     What was appended by a run that ended before landing it is appended again: of equal definitions the lowest position counts.
@@ -98,7 +98,7 @@ def declare(log: EmbeddedLog, lake: Lake, wanted: Sequence[Definition | RowRules
     return missing
 
 
-def standing_rules(log: EmbeddedLog, lake: Lake, wanted: Sequence[RowRules]) -> dict[str, tuple[Rule, ...]]:
+def standing_rules(log: Log, lake: Lake, wanted: Sequence[RowRules]) -> dict[str, tuple[Rule, ...]]:
     """The row rules that the log declares last, by model; what has not landed is read where any are wanted or known."""
     landed = DefinitionBook(lake).rules()
     if not any(one.rules for one in (*landed, *wanted)):
@@ -107,7 +107,7 @@ def standing_rules(log: EmbeddedLog, lake: Lake, wanted: Sequence[RowRules]) -> 
     return {one.model: one.rules for one in sorted((*landed, *coming), key=lambda one: one.offset)}
 
 
-def _declared_from(log: EmbeddedLog, start: int) -> Iterator[Row]:
+def _declared_from(log: Log, start: int) -> Iterator[Row]:
     """What the log declares at this offset or above."""
     end = log.end()
     for append in log.read(start, end):

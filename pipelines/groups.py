@@ -43,7 +43,7 @@ def select(names: Sequence[str], settings: Settings) -> tuple[list[Group], bool]
         )
     wanted = set(names) or set(NAMES)
     groups = []
-    for chain in chains(horizon=settings.run.join_horizon):
+    for chain in chains(horizon=settings.run.join_horizon, lands=settings.log.kept == "sqlite"):
         for is_wanted, neighbours in groupby(chain, key=lambda job: job.name in wanted):
             if is_wanted:
                 jobs = tuple(neighbours)

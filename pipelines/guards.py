@@ -14,7 +14,7 @@ from pipelines.health.tablelog import replay
 from pipelines.job import Chain
 from pipelines.jobs import RECONCILE
 from pipelines.lake import Lake, data_version
-from pipelines.paths import checkpoints
+from pipelines.paths import checkpoints, in_bronze, log_path
 
 
 def landed(root: Path) -> int:
@@ -36,6 +36,22 @@ def refuse_a_short_log(root: Path, end: int, reached: int) -> None:
             "log_short",
             f"{root}: the log holds {end:,} records, but {reached:,} have landed; the offsets between would be given again. "
             f"Run: hindsight repair --lake {root}",
+        )
+
+
+def refuse_a_damaged_log(root: Path) -> None:
+    """Raises StateError `log_lost` where bronze.events is the log, and is damaged or shorter than what has landed."""
+    if not in_bronze(root).exists():
+        return
+    log, reached = replay(log_path(root)), landed(root)
+    found = [*log.broken, *log.bad_files(quick=False), *(f"commit {number} took rows away" for number in log.taken)]
+    if log.rows < reached:
+        found.append(f"it holds {log.rows:,} records, of which {reached:,} have landed")
+    if found:
+        raise StateError(
+            "log_lost",
+            f"{log_path(root)}: {'; '.join(found[:3])}. This table is the log itself, which nothing can make again: bring its newest copy "
+            "back from a backup. Nothing was changed.",
         )
 
 
@@ -81,7 +97,7 @@ def refuse_an_old_backup(lake: Lake, folder: Path, chain: Chain) -> None:
                 f"{lake.path(table)} holds batch {batch} of {folder.name}, but its checkpoint knows none after {planned}: the "
                 f"batches that come would be taken for those that are there. Run: hindsight rebuild --lake {lake.root}",
             )
-        if batch is None and table is chain[0].writes[0] and table is not STATISTICS and data_version(lake.path(table)) > 0:
+        if batch is None and table in chain[0].writes[:1] and table is not STATISTICS and data_version(lake.path(table)) > 0:
             raise StateError(
                 "generation_changed",
                 f"{lake.path(table)} was written under another generation of {folder} than that names: what was written before "

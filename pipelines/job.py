@@ -101,15 +101,12 @@ def run_batch(
             held.callback(made.release)
             return made
 
+        first = keep(hold(batch, lake))
         for job in chain:
             if job is chain[0] and job.on_stream:
-                outputs[job.writes[0].name] = keep(hold(batch, lake))
+                outputs |= {table.name: first for table in job.writes}
                 continue
-            driving = (
-                keep(hold(batch, lake))
-                if job is chain[0]
-                else next(outputs[t.name] for t in job.inputs if t.name in outputs)
-            )
+            driving = next((outputs[t.name] for t in job.inputs if t.name in outputs), first)
             if driving.empty:
                 outputs |= {table.name: nothing(table, lake) for table in job.writes}
                 continue

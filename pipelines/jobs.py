@@ -37,15 +37,15 @@ WATCH = "watch"
 """Runs after reconcile, when the frontier has moved: alerts, drift, triggers. See `watch/`."""
 
 
-def chains(*, horizon: timedelta) -> tuple[Chain, ...]:
-    """The two chains of one machine; `reconcile` hands what it finds to the second."""
-    return _of_records(), _of_pairs(horizon)
+def chains(*, horizon: timedelta, lands: bool = True) -> tuple[Chain, ...]:
+    """The two chains of one machine; `reconcile` hands what it finds to the second. Where bronze.events is the log, nothing lands."""
+    return _of_records(lands), _of_pairs(horizon)
 
 
-def _of_records() -> Chain:
+def _of_records(lands: bool) -> Chain:
     """From what is logged to what is served, and what silence about it will say."""
     return (
-        Job("land", reads={"records": Stream(None)}, transform=land, writes=(EVENTS,)),
+        Job("land", reads={"records": Stream(None)}, transform=land, writes=(EVENTS,) if lands else ()),
         Job(
             "refine",
             reads={

@@ -14,9 +14,38 @@ if TYPE_CHECKING:
     from pipelines.job import Chain
 
 
+def beside_log(root: Path, name: str) -> Path:
+    """What is kept or lost together with the log."""
+    return root / "_log" / name
+
+
+def in_bronze(root: Path) -> Path:
+    """A file that stands where bronze.events itself is the log."""
+    return beside_log(root, "in_bronze")
+
+
 def log_path(root: Path) -> Path:
-    """The embedded log."""
-    return root / "_log" / "log.sqlite"
+    """The log: a file of SQLite, or the folder of bronze.events."""
+    return root / EVENTS.folder if in_bronze(root).exists() else beside_log(root, "log.sqlite")
+
+
+def place_log(root: Path, kept: str) -> Path:
+    """Where the log lies: in a new lake as the setting `log.kept` says.
+
+    Raises StateError `log_missing`, or `log_elsewhere` where it lies otherwise.
+    """
+    refuse_a_lost_log(root)
+    if kept == "bronze" and not (beside_log(root, "log.sqlite").exists() or (root / EVENTS.folder).exists()):
+        in_bronze(root).parent.mkdir(parents=True, exist_ok=True)
+        in_bronze(root).touch()
+    found = "bronze" if in_bronze(root).exists() else "sqlite"
+    if found != kept:
+        raise StateError(
+            "log_elsewhere",
+            f'{root}: the log of this lake lies at {log_path(root)}, but log.kept = "{kept}". A log does not move: '
+            f'say log.kept = "{found}" in settings.toml, or name another lake with --lake.',
+        )
+    return log_path(root)
 
 
 SIDE = "_rebuild"
@@ -45,7 +74,7 @@ def backfill_of(root: Path) -> Path:
 
 def erasing(root: Path) -> Path:
     """A folder that stands while subjects are erased; beside the log, which no rebuild replaces."""
-    return log_path(root).with_name("erasing")
+    return beside_log(root, "erasing")
 
 
 def existing(root: Path) -> Path:
@@ -63,7 +92,7 @@ def there(root: Path) -> Path:
     root = root.resolve()
     refuse_a_lost_log(root)
     if not log_path(root).exists():
-        near = sorted(log.parent.parent.name for log in Path.cwd().glob("*/_log/log.sqlite"))
+        near = sorted(log.parent.name for log in Path.cwd().glob("*/_log") if log_path(log.parent).exists())
         hint = f"; here is one: --lake {near[0]}" if near else ""
         raise StateError(
             "no_lake", f"{root}: there is no lake here. `hindsight run` makes one, --lake names another{hint}."
@@ -75,7 +104,7 @@ def there(root: Path) -> Path:
 def refuse_a_lost_log(root: Path) -> None:
     """Raises StateError `log_missing` where records have landed and the log is gone: a new one would give their offsets again."""
     log = log_path(root)
-    if any((root / EVENTS.folder).glob("*/*.parquet")) and not (log.is_file() and log.stat().st_size):
+    if any((root / EVENTS.folder).glob("*/*.parquet")) and not (log.is_dir() or (log.is_file() and log.stat().st_size)):
         raise StateError(
             "log_missing",
             f"{log} is {'empty' if log.exists() else 'missing'}, though records of it have landed. `hindsight repair` makes it "
@@ -118,11 +147,12 @@ def checkpoints(root: Path) -> Path:
 
 
 def chains_of(folders: Iterable[Path]) -> Iterator[tuple[Path, Chain]]:
-    """Which jobs each checkpoint folder belongs to: it is named after them. In the order of the flow."""
+    """Which jobs each checkpoint folder of a lake belongs to: it is named after them. In the order of the flow."""
     from pipelines.jobs import chains  # which import Spark: who loads a release needs none
 
     by_name = {folder.name: folder for folder in folders}
-    for chain in chains(horizon=timedelta(days=1)):
+    lands = not any(in_bronze(folder.parent.parent).exists() for folder in by_name.values())
+    for chain in chains(horizon=timedelta(days=1), lands=lands):
         for start in range(len(chain)):
             for end in range(len(chain), start, -1):
                 name = "+".join(job.name for job in chain[start:end])

@@ -10,14 +10,14 @@ from pipelines.definitions import declare
 from pipelines.gates.suite import declared
 from pipelines.guards import refuse_a_short_log
 from pipelines.lake import Lake
-from pipelines.log import EmbeddedLog
+from pipelines.log import Log, log_at
 from pipelines.log.kafka import TopicLog, no_topic
-from pipelines.paths import checkpoints, log_path, refuse_a_lost_log
+from pipelines.paths import checkpoints, place_log
 from pipelines.settings import Settings
 from pipelines.silver.tables import CONTROLS
 
 
-def open_log(lake: Path | None = None, conf: Path | None = None) -> EmbeddedLog:
+def open_log(lake: Path | None = None, conf: Path | None = None) -> Log:
     """The log of a lake, to `append` to; the model files of the conf folder, and the row rules of
     their suites, are declared in it first, where they are new.
 
@@ -38,14 +38,13 @@ def open_topic(settings: Settings | None = None) -> TopicLog:
     return TopicLog(kafka)
 
 
-def declared_log(settings: Settings) -> EmbeddedLog:
+def declared_log(settings: Settings) -> Log:
     """The same, by settings."""
     root = settings.lake.path.resolve()
     wanted = declared(settings)
-    refuse_a_lost_log(root)
-    tables = Lake(root)
+    path, tables = place_log(root, settings.log.kept), Lake(root)
     tables.create(CONTROLS)
-    log = EmbeddedLog(log_path(root), durable=settings.log.fsync)
+    log = log_at(path, durable=settings.log.fsync)
     refuse_a_short_log(root, log.end(), checkpoint.landed(checkpoints(root)))
     declare(log, tables, wanted)
     return log

@@ -6,7 +6,7 @@ was interrupted goes on where it was, and one that was interrupted while it chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +21,11 @@ from pipelines.contract import Table
 from pipelines.erasure.returned import refuse_returned
 from pipelines.errors import MachineError
 from pipelines.gold.tables import FRONTIERS
-from pipelines.guards import landed, refuse_a_short_log
+from pipelines.guards import landed, refuse_a_damaged_log, refuse_a_short_log
 from pipelines.jobs import KEPT, LEASES, TABLES
 from pipelines.lake import Lake
-from pipelines.log import EmbeddedLog
-from pipelines.paths import SIDE, checkpoints, log_path, refuse_a_lost_log, refuse_half_erased, swap_of
+from pipelines.log import log_at
+from pipelines.paths import SIDE, beside_log, checkpoints, log_path, refuse_a_lost_log, refuse_half_erased, swap_of
 from pipelines.settings import Settings
 from pipelines.silver.tables import RECONCILED
 from pipelines.watch import tables as watch
@@ -33,7 +33,7 @@ from pipelines.watch import tables as watch
 FOLLOWING = tuple(table for table in TABLES if table not in (FRONTIERS, RECONCILED, *watch.TABLES))
 """The tables whose rows follow from the log alone; the others say how far a run has come, what it found late, what rules and people say."""
 PARTS = (*sorted({table.folder.partition("/")[0] for table in TABLES}), checkpoints(Path()).name, "_jobs")
-"""What is replaced, by folder."""
+"""What is replaced, by folder; but for the log, where bronze.events is that."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def rebuild(
 ) -> list[Rebuilt]:
     """Make all tables again from the log, and put them in place of the old ones; what has changed.
 
-    Holds the leases of all jobs; producers may go on. Raises StateError `lease_held`, `log_missing`, `log_short` or
-    `log_unreadable`, MachineError `disk_too_small`; the old tables stand then.
+    Holds the leases of all jobs; producers may go on. Raises StateError `lease_held`, `log_missing`, `log_short`, `log_lost`
+    or `log_unreadable`, MachineError `disk_too_small`; the old tables stand then.
     """
     root = settings.lake.path.resolve()
     with leases.hold_by_jvm(spark, root, LEASES, "rebuild"):
@@ -80,7 +80,7 @@ def finish(root: Path) -> None:
         return
     replaced = root / SIDE / "_replaced"
     replaced.mkdir(exist_ok=True)
-    for name in PARTS:
+    for name in _parts(root):
         new, place = root / SIDE / name, root / name
         if new.exists():
             if place.exists():
@@ -90,18 +90,22 @@ def finish(root: Path) -> None:
     rmtree(root / SIDE)
 
 
-def bytes_of(root: Path, parts: Iterable[str] = PARTS) -> int:
-    """What these folders take on disk."""
-    return sum(file.stat().st_size for part in parts for file in (root / part).rglob("*") if file.is_file())
+def _parts(root: Path) -> list[str]:
+    return [name for name in PARTS if not log_path(root).is_relative_to(root / name)]
+
+
+def bytes_of(root: Path) -> int:
+    """What is replaced takes on disk."""
+    return sum(file.stat().st_size for part in _parts(root) for file in (root / part).rglob("*") if file.is_file())
 
 
 def _beside(root: Path) -> Path:
     """The folder of the new lake, over the same log."""
     side = root / SIDE
     side.mkdir(exist_ok=True)
-    log = log_path(side).parent
-    if not log.exists():
-        log.symlink_to(Path("..") / log.name, target_is_directory=True)
+    for name in {beside_log(root, "").name, log_path(root).relative_to(root).parts[0]}:
+        if not (side / name).exists():
+            (side / name).symlink_to(Path("..") / name, target_is_directory=True)
     return side
 
 
@@ -116,8 +120,9 @@ def _keep(root: Path, side: Path) -> None:
 def _refuse_a_lesser_log(root: Path) -> None:
     """What the log has lost would be lost for good."""
     refuse_a_lost_log(root)
-    with closing(EmbeddedLog(log_path(root))) as log:
+    with closing(log_at(log_path(root))) as log:
         refuse_a_short_log(root, log.end(), landed(root))
+    refuse_a_damaged_log(root)
     refuse_returned(root)
 
 

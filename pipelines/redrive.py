@@ -26,7 +26,7 @@ from pipelines.definitions import DefinitionBook
 from pipelines.errors import InputError, nearest
 from pipelines.gates.suite import declared
 from pipelines.lake import Lake
-from pipelines.log import EmbeddedLog
+from pipelines.log import Log, log_at
 from pipelines.log.source import bronze
 from pipelines.moments import rfc3339
 from pipelines.paths import existing, log_path
@@ -83,7 +83,7 @@ def redrive(
     with ExitStack() as stack:
         if not dry_run:
             stack.enter_context(leases.hold_by_process(root, [LEASE], "redrive"))
-        log = stack.enter_context(closing(EmbeddedLog(log_path(root)) if dry_run else declared_log(settings)))
+        log = stack.enter_context(closing(log_at(log_path(root)) if dry_run else declared_log(settings)))
         lake = Lake(root)
         quarantined = _quarantined(lake, log, reasons or REDRIVEN)
         definitions = _definitions(lake, log, declared(settings))
@@ -102,7 +102,7 @@ def redrive(
     return [Redriven(name, *(found[name][fate] for fate in (ACCEPTED, STANDING, REFUSED))) for name in sorted(found)]
 
 
-def _quarantined(lake: Lake, log: EmbeddedLog, reasons: Sequence[str]) -> dict[int, str]:
+def _quarantined(lake: Lake, log: Log, reasons: Sequence[str]) -> dict[int, str]:
     """Position and reason of what was not redriven before, not even by what has not landed yet.
 
     No control is among them: a frontier that was refused would come to hold behind the back of whoever asserts them now.
@@ -117,7 +117,7 @@ def _quarantined(lake: Lake, log: EmbeddedLog, reasons: Sequence[str]) -> dict[i
     return {offset: reason for offset, reason in found if offset not in gone}
 
 
-def _on_the_way(log: EmbeddedLog, start: int) -> dict[int, int]:
+def _on_the_way(log: Log, start: int) -> dict[int, int]:
     """What has been redriven by control events at this offset or above."""
     found: dict[int, int] = {}
     for append in log.read(start, log.end()):
@@ -130,7 +130,7 @@ def _on_the_way(log: EmbeddedLog, start: int) -> dict[int, int]:
     return found
 
 
-def _records(log: EmbeddedLog, offsets: Sequence[int]) -> Iterator[pa.Table]:
+def _records(log: Log, offsets: Sequence[int]) -> Iterator[pa.Table]:
     """The records at these positions as rows of bronze.events, so many at a time as fit into one append."""
     held: list[pa.Table] = []
     first = at = size = 0
@@ -144,7 +144,7 @@ def _records(log: EmbeddedLog, offsets: Sequence[int]) -> Iterator[pa.Table]:
             held, first, size = [], at, 0
 
 
-def _definitions(lake: Lake, log: EmbeddedLog, wanted: Sequence[Definition | RowRules]) -> list[Declaration]:
+def _definitions(lake: Lake, log: Log, wanted: Sequence[Definition | RowRules]) -> list[Declaration]:
     """What has landed, who was erased among it, and what the model files declare beyond it, as the last word of the log."""
     book, end = DefinitionBook(lake), log.end()
     known = book.definitions()
@@ -154,7 +154,7 @@ def _definitions(lake: Lake, log: EmbeddedLog, wanted: Sequence[Definition | Row
 
 
 def _judged(
-    records: pa.Table, lake: Lake, log: EmbeddedLog, definitions: Sequence[Declaration]
+    records: pa.Table, lake: Lake, log: Log, definitions: Sequence[Declaration]
 ) -> Iterator[tuple[int, str]]:
     """The position of each record, and what would become of it if it came now."""
     parsed = parse(_as_if_now(records, log), definitions=definitions)
@@ -171,7 +171,7 @@ def _judged(
     return zip(records["offset"].to_pylist(), fates, strict=True)
 
 
-def _as_if_now(records: pa.Table, log: EmbeddedLog) -> pa.Table:
+def _as_if_now(records: pa.Table, log: Log) -> pa.Table:
     """The records as they would stand at the end of the log: of a history they keep their claim, else they are received now."""
     now = datetime.now(UTC)
     floor, live = log.clock()
@@ -186,7 +186,7 @@ def _as_if_now(records: pa.Table, log: EmbeddedLog) -> pa.Table:
     return records
 
 
-def _send(log: EmbeddedLog, offsets: Sequence[int]) -> None:
+def _send(log: Log, offsets: Sequence[int]) -> None:
     """Append copies of these records, each append behind the control event that names them.
 
     What comes to a history that has a frontier is received there at the earliest, where no question looks yet: so the last append

@@ -19,17 +19,17 @@ import pyarrow.compute as pc
 from pipelines import checkpoint, checksum, files, kept, leases, salvage
 from pipelines.bronze.tables import EVENTS
 from pipelines.check import Check
+from pipelines.erasure.logged import bury
 from pipelines.erasure.returned import forget_again, returned
 from pipelines.errors import StateError
-from pipelines.guards import landed
+from pipelines.guards import landed, refuse_a_damaged_log
 from pipelines.health.checks import checks
 from pipelines.health.marks import generations
 from pipelines.health.tablelog import replay
 from pipelines.jobs import KEPT, LATER, LEASES, TABLES
 from pipelines.lake import Lake
-from pipelines.log.erase import erase
 from pipelines.log.mend import mend, told
-from pipelines.paths import checkpoints, log_path, refuse_half_erased, refuse_half_rebuilt
+from pipelines.paths import checkpoints, in_bronze, log_path, refuse_half_erased, refuse_half_rebuilt
 
 LEFTOVERS = ("_log", "_jobs", "_checkpoints", "bronze", "silver", "gold")
 """Folders in which a file under a scratch name is what a crash left."""
@@ -47,14 +47,15 @@ def repair(root: Path, *, dry_run: bool = False) -> Repaired:
     """Mend what can be mended in place.
 
     Holds the leases of all jobs. Raises StateError `no_lake`, `lease_held`, `rebuild_unfinished`, `erasure_unfinished`, and
-    `log_lost`, where records are gone from the log and from bronze.events; nothing is changed then.
+    `log_lost`, where records are gone from the log and from bronze.events, or from the one that is both; nothing is changed then.
     """
     if not log_path(root).exists() and not (root / EVENTS.folder).exists():
         raise StateError("no_lake", f"{root}: there is no lake here. --lake names another.")
     with leases.hold_by_process(root, LEASES, "repair"):
         refuse_half_rebuilt(root)
         refuse_half_erased(root)
-        done = mend(log_path(root), Landed(root), landed(root), dry_run=dry_run)
+        refuse_a_damaged_log(root)
+        done = [] if in_bronze(root).exists() else mend(log_path(root), Landed(root), landed(root), dry_run=dry_run)
         done += _erased(root, dry_run=dry_run)
         done += _tables(root, dry_run=dry_run)
         done += _generations(root, dry_run=dry_run)
@@ -95,7 +96,7 @@ def _erased(root: Path, *, dry_run: bool) -> Iterator[str]:
     with suppress(sqlite3.DatabaseError, StateError):  # a dry run on a log that SQLite cannot read; a damaged certificate, which is left
         if back := returned(root):
             if not dry_run:
-                erase(log_path(root), back)
+                bury(root, back)
             yield f"log: erased records replaced again, at {told([(offset, offset + 1) for offset in back])}"
 
 

@@ -98,9 +98,9 @@ def _revise(asked: Namespace) -> int:
 
 def _records(root: Path) -> int:
     """How many records the log holds."""
-    from pipelines.log import EmbeddedLog
+    from pipelines.log import log_at
 
-    with closing(EmbeddedLog(log_path(root))) as log:
+    with closing(log_at(log_path(root))) as log:
         return log.end()
 
 

@@ -28,6 +28,7 @@ from pipelines.quantities import (
 
 COMMITTER = Kind(str, "a string", one_of("arrow", "spark"))
 SCHEMA = Kind(str, "a string", schema)
+KEPT = Kind(str, "a string", one_of("sqlite", "bronze"))
 STATE_STORE = Kind(str, "a string", one_of("memory", "rocksdb"))
 
 
@@ -56,8 +57,11 @@ class Lake:
 
 @dataclass(frozen=True)
 class Log:
-    """The embedded log."""
+    """The log, which everything rests on."""
 
+    kept: Annotated[
+        str, Setting("sqlite", KEPT, 'where it lies, for good: "sqlite" (a file) or "bronze" (bronze.events, where hosts share a folder)')
+    ]
     batch_records: Annotated[int, Setting(100_000, COUNT, "the most records that one micro-batch takes from the log")]
     fsync: Annotated[
         bool,

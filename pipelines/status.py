@@ -19,7 +19,7 @@ from pipelines.contract import Table
 from pipelines.gold.tables import FRONTIERS
 from pipelines.jobs import NAMES, RECONCILE
 from pipelines.lake import Lake, stands
-from pipelines.log import EmbeddedLog
+from pipelines.log import Log, log_at
 from pipelines.paths import chains_of, existing, log_path
 from pipelines.redriven import redriven
 from pipelines.silver.tables import DUPLICATES, ORPHANS, QUARANTINE, RECONCILED
@@ -73,7 +73,7 @@ def _text(value: object) -> str:
 def status(root: Path, sinks: Sequence[str] | None = None) -> LakeStatus:
     """The state of a lake, with some sinks (None: those that were ever told something). Raises StateError `no_lake`."""
     root = existing(root)
-    log = EmbeddedLog(log_path(root))
+    log = log_at(log_path(root))
     try:
         rows = cache(partial(rows_of, root))
         jobs = {status.job: status for status in _jobs(root, log, rows)}
@@ -130,7 +130,7 @@ def note(root: Path, query: str, progress: dict[str, Any] | None) -> None:
     whole.write(path, json.dumps(said))
 
 
-def _jobs(root: Path, log: EmbeddedLog, rows: Callable[[Table], int]) -> Iterator[JobStatus]:
+def _jobs(root: Path, log: Log, rows: Callable[[Table], int]) -> Iterator[JobStatus]:
     folders = [folder for folder in sorted((root / "_checkpoints").glob("*")) if folder.is_dir()]
     for folder, chain in chains_of(folders):
         said = _note(root, folder.name)
@@ -150,13 +150,13 @@ def _jobs(root: Path, log: EmbeddedLog, rows: Callable[[Table], int]) -> Iterato
             )
 
 
-def _idle(root: Path, log: EmbeddedLog, name: str) -> JobStatus:
+def _idle(root: Path, log: Log, name: str) -> JobStatus:
     """A job that never ran: before the first of the flow waits all of the log, before the others nothing yet."""
     events, seconds = _lag(root, log, None, [None] if name == NAMES[0] else [])
     return JobStatus(name, False, None, None, events, seconds, None, 0, 0)
 
 
-def _reconcile(root: Path, log: EmbeddedLog, last: dict[str, Any], rows: Callable[[Table], int]) -> JobStatus:
+def _reconcile(root: Path, log: Log, last: dict[str, Any], rows: Callable[[Table], int]) -> JobStatus:
     end = int(last["end_offset"])
     waiting = max(0, log.end() - end)
     since = log.appended_at(end) if waiting else None
@@ -175,7 +175,7 @@ def _reconcile(root: Path, log: EmbeddedLog, last: dict[str, Any], rows: Callabl
 
 
 def _lag(
-    root: Path, log: EmbeddedLog, progress: checkpoint.Progress | None, sources: list[Table | None]
+    root: Path, log: Log, progress: checkpoint.Progress | None, sources: list[Table | None]
 ) -> tuple[int, float]:
     """Events that wait in the sources, and how long the oldest has waited, in seconds."""
     if sources == [None]:

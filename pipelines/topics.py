@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from contextlib import closing
 from typing import Any
 
 from rich.table import Table
@@ -26,17 +27,19 @@ def add(known: Commands) -> None:
 
 def topic(asked: Namespace) -> int:
     """Print each partition; exit code 1 where the topic cannot be gone on with."""
+    from pipelines.log import log_at
+    from pipelines.log.intake import standing
     from pipelines.log.kafka import no_topic
-    from pipelines.log.taken import forget, standing
 
     settings = configuration.load(asked.conf, lake_path=asked.lake)
     kafka, root = settings.kafka, existing(settings.lake.path)
     if not kafka.brokers:
         raise no_topic()
-    if asked.again:
-        with leases.hold_by_process(root, ["land"], "topic --again"):
-            forget(log_path(root), kafka.topic)
-    rows, error = standing(log_path(root), kafka)
+    with closing(log_at(log_path(root))) as log:
+        if asked.again:
+            with leases.hold_by_process(root, ["land"], "topic --again"):
+                log.forget(kafka.topic)
+        rows, error = standing(log, kafka)
     said: dict[str, Any] = {"topic": kafka.topic, "partitions": rows, "error": None if error is None else error.code}
     answer(asked, said, lambda: _table(kafka.topic, rows))
     if error is not None:

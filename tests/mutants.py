@@ -923,9 +923,32 @@ MUTANTS = (
     Mutant(
         "how far a topic was taken is written apart from the records",
         "log/embedded.py",
-        "            within(self._db)\n",
-        "            within(self._db)\n            self._db.execute(\"COMMIT\")\n            self._db.execute(\"BEGIN IMMEDIATE\")\n",
-        "tests/test_taken.py::test_how_far_it_is_stands_or_falls_with_the_records",
+        "            return self._write(append)\n\n    def control",
+        "            self._db.execute(\"COMMIT\")\n            self._db.execute(\"BEGIN IMMEDIATE\")\n"
+        "            return self._write(append)\n\n    def control",
+        "tests/test_taken.py::test_how_far_it_is_stands_or_falls_with_the_records[a file]",
+    ),
+    Mutant(
+        "how far a topic was taken is committed before its records",
+        "log/shared.py",
+        "                if self._commit(delta, after, placed(",
+        "                if self._commit(delta, msgspec.structs.replace(state, taken=after.taken), placed(records.slice(0, 0), 0, "
+        "\"log\", 0)) and self._commit(delta, after, placed(",
+        "tests/test_taken.py::test_how_far_it_is_stands_or_falls_with_the_records[bronze.events]",
+    ),
+    Mutant(
+        "two writers at one position",
+        "log/shared.py",
+        "commit(self.path, EVENTS, delta, added, properties)",
+        "commit(self.path, EVENTS, DeltaTable(self.path), added, properties)",
+        "tests/test_shared.py::test_an_append_that_lost_its_position_takes_the_next",
+    ),
+    Mutant(
+        "a second intake takes what the first has taken",
+        "log/taken.py",
+        "if at < reached.get(part, 0)]",
+        "if at < 0]",
+        "tests/test_taken.py::test_of_two_that_take_a_topic_at_once_the_second_is_refused[a file]",
     ),
     Mutant(
         "an intake goes on where it was, whatever the log holds",

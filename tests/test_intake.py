@@ -20,10 +20,10 @@ from pyspark.sql import SparkSession
 
 from pipelines.app import Application
 from pipelines.errors import HindsightError, MachineError, StateError
-from pipelines.log import EmbeddedLog
-from pipelines.log.intake import Intake
+from pipelines.log import log_at
+from pipelines.log.intake import Intake, standing
 from pipelines.log.kafka import TopicLog
-from pipelines.log.taken import forget, standing
+from pipelines.paths import place_log
 from pipelines.sections import Kafka
 from pipelines.verify import verify
 from tests import lakes
@@ -42,8 +42,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 class Ground:
     """A topic, a log, and what is done with both."""
 
-    def __init__(self, broker: Broker, name: str, folder: Path, partitions: int = 1) -> None:
-        self.broker, self.path = broker, folder / "log.sqlite"
+    def __init__(self, broker: Broker, name: str, path: Path, partitions: int = 1) -> None:
+        self.broker, self.path = broker, path
         self.kafka = Kafka(brokers=broker.address, topic=name, options={}, password_file="")
         self.admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
         self.make(partitions)
@@ -69,18 +69,24 @@ class Ground:
         assert producer.flush(30) == 0
 
     def take(self) -> None:
-        with closing(EmbeddedLog(self.path, durable=False)) as log, closing(Intake(log, self.kafka)) as intake:
+        with closing(log_at(self.path, durable=False)) as log, closing(Intake(log, self.kafka)) as intake:
             intake.catch_up()
 
     def held(self) -> list[int]:
         """The records of the log, in its order."""
-        with closing(EmbeddedLog(self.path, durable=False)) as log:
+        with closing(log_at(self.path, durable=False)) as log:
             return [int(payload) for append in log.read(0, log.end()) for payload in append.records()["payload"].to_pylist()]
 
 
+@pytest.fixture(params=["sqlite", "bronze"])
+def kept(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def ground(running: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Ground:
-    return Ground(running, request.node.originalname.replace("test_", "")[:60], tmp_path)
+def ground(running: Broker, tmp_path: Path, request: pytest.FixtureRequest, kept: str) -> Ground:
+    name = request.node.originalname.replace("test_", "")[:60]
+    return Ground(running, f"{name}-{kept}", place_log(tmp_path, kept))
 
 
 def refused(act: Callable[[], Any]) -> HindsightError:
@@ -90,7 +96,7 @@ def refused(act: Callable[[], Any]) -> HindsightError:
 
 
 def test_every_record_is_taken_once_in_the_order_of_its_partition(running: Broker, tmp_path: Path) -> None:
-    ground = Ground(running, "parts", tmp_path, partitions=3)
+    ground = Ground(running, "parts", tmp_path / "log", partitions=3)
     ground.send(0, 500)
     ground.take()
     ground.send(500, 700)
@@ -105,7 +111,7 @@ def test_every_record_is_taken_once_in_the_order_of_its_partition(running: Broke
 
 def test_a_topic_may_grow_partitions(ground: Ground) -> None:
     ground.send(0, 10)
-    with closing(EmbeddedLog(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
+    with closing(log_at(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
         intake.catch_up()
         for one in ground.admin.create_partitions([NewPartitions(ground.kafka.topic, 4)]).values():
             one.result()
@@ -117,7 +123,7 @@ def test_a_topic_may_grow_partitions(ground: Ground) -> None:
 
 def test_partitions_that_come_while_it_is_closed_are_taken_too(ground: Ground) -> None:
     ground.send(0, 10)
-    with closing(EmbeddedLog(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
+    with closing(log_at(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
         intake.catch_up()
         intake.close()
         for one in ground.admin.create_partitions([NewPartitions(ground.kafka.topic, 3)]).values():
@@ -134,7 +140,7 @@ def test_what_could_not_be_written_is_taken_again(ground: Ground, monkeypatch: p
     def full(*_: object) -> int:
         raise MachineError("disk_full", "no room")
 
-    with closing(EmbeddedLog(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
+    with closing(log_at(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
         with monkeypatch.context() as patched:
             patched.setattr(log, "append", full)
             assert refused(intake.catch_up).code == "disk_full"
@@ -151,7 +157,8 @@ def test_offsets_that_aged_out_are_named_and_gone_on_without_when_told_to(ground
     assert error.code == "offsets_aged_out"
     assert "offsets 30 to 41 of partition 0" in error.message
     assert ground.held() == list(range(30))
-    forget(ground.path, ground.kafka.topic)
+    with closing(log_at(ground.path)) as log:
+        log.forget(ground.kafka.topic)
     ground.take()
     assert ground.held() == [*range(30), *range(42, 90)]
 
@@ -163,7 +170,8 @@ def test_a_topic_made_anew_is_refused(ground: Ground) -> None:
     ground.make(1)
     ground.send(0, 50)
     assert refused(ground.take).code == "topic_recreated"
-    rows, lost = standing(ground.path, ground.kafka)
+    with closing(log_at(ground.path)) as log:
+        rows, lost = standing(log, ground.kafka)
     assert isinstance(lost, StateError)
     assert lost.code == "topic_recreated"
     assert rows == [{"partition": 0, "first": 0, "end": 50, "taken": 20, "waiting": 30}]
@@ -171,7 +179,7 @@ def test_a_topic_made_anew_is_refused(ground: Ground) -> None:
 
 def test_a_topic_made_anew_while_it_is_taken_is_refused(ground: Ground) -> None:
     ground.send(0, 20)
-    with closing(EmbeddedLog(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
+    with closing(log_at(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
         intake.catch_up()
         ground.delete()
         ground.make(1)
@@ -198,14 +206,14 @@ def test_history_keeps_its_own_clock(ground: Ground) -> None:
         topic.append([b"%d" % number for number in range(5)], told)
         topic.append([b"5"])
     ground.take()
-    with closing(EmbeddedLog(ground.path, durable=False)) as log:
+    with closing(log_at(ground.path, durable=False)) as log:
         appends = list(log.read(0, log.end()))
     assert [append.clock for append in appends] == ["claimed", "log"]
     assert appends[0].records()["received_at"].to_pylist() == told
 
 
-def test_a_lake_that_a_topic_feeds_is_what_the_verifier_says(ground: Ground, spark: SparkSession) -> None:
-    settings = lakes.settings_for(ground.path.parent / "lake")
+def test_a_lake_that_a_topic_feeds_is_what_the_verifier_says(ground: Ground, spark: SparkSession, kept: str) -> None:
+    settings = lakes.settings_for(ground.path.parents[1], log_kept=kept)
     records = history(5, 300)
     with closing(TopicLog(ground.kafka)) as topic:
         for start in range(0, len(records), 40):
@@ -224,10 +232,10 @@ TAKER = """
 import sys
 from pathlib import Path
 from threading import Event
-from pipelines.log import EmbeddedLog
+from pipelines.log import log_at
 from pipelines.log.intake import Intake
 from pipelines.sections import Kafka
-log = EmbeddedLog(Path(sys.argv[1]))
+log = log_at(Path(sys.argv[1]))
 Intake(log, Kafka(brokers=sys.argv[2], topic=sys.argv[3], options={}, password_file="")).run(Event())
 """
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines import files
+from pipelines.bronze.tables import EVENTS
 from pipelines.errors import HindsightError
-from pipelines.log import EmbeddedLog
+from pipelines.log import EmbeddedLog, Log, log_at
 from pipelines.log.kafka import Topic, options
 from pipelines.log.sound import inspect, opened
-from pipelines.log.taken import Taken, forget, note, refuse_another, refuse_lost, taken
+from pipelines.log.taken import Taken, Taking, refuse_another, refuse_lost
 from pipelines.sections import Kafka
 
 KAFKA = Kafka(brokers="broker:9092", topic="clicks", options={}, password_file="")
 TOPIC = Topic("c", "t", (0, 1))
-BEFORE = Taken("c", "t", {0: 30, 1: 0})
+BEFORE = Taken("clicks", "c", "t", {0: 30, 1: 0})
 
 
 def refused(act: Callable[[], Any]) -> HindsightError:
@@ -55,39 +56,64 @@ def test_a_topic_that_holds_what_comes_next_is_gone_on_with(bounds: dict[int, tu
     refuse_lost(KAFKA, bounds, BEFORE)
 
 
-def test_how_far_it_is_stands_or_falls_with_the_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(EmbeddedLog(tmp_path / "log")) as log:
-        log.append([b"a"], within=partial(note, name="clicks", topic=TOPIC, ends={0: 1}))
+@pytest.fixture(params=["a file", "bronze.events"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
+    path = tmp_path / ("log" if request.param == "a file" else EVENTS.folder)
+    with closing(log_at(path, durable=False)) as made:
+        yield made
 
-        def crash(*_: object, **__: object) -> None:
-            raise InterruptedError
 
-        with monkeypatch.context() as patched:
-            patched.setattr(log, "_write", crash)
-            with pytest.raises(InterruptedError):
-                log.append([b"b"], within=partial(note, name="clicks", topic=TOPIC, ends={0: 2, 1: 7}))
-        assert log.end() == 1
-        assert taken(log.path, "clicks") == Taken("c", "t", {0: 1})
+def taking(first: dict[int, int], end: dict[int, int], topic: str = "clicks") -> Taking:
+    return Taking(topic, TOPIC, first, end)
+
+
+def test_how_far_it_is_stands_or_falls_with_the_records(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    log.append([b"a"], taking=taking({0: 0}, {0: 1}))
+
+    def crash(*_: object, **__: object) -> None:
+        raise InterruptedError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(log if isinstance(log, EmbeddedLog) else files, "_write" if isinstance(log, EmbeddedLog) else "write", crash)
+        with pytest.raises(InterruptedError):
+            log.append([b"b"], taking=taking({0: 1, 1: 0}, {0: 2, 1: 7}))
+    assert log.end() == 1
+    assert log.taken("clicks") == Taken("clicks", "c", "t", {0: 1})
+    log.append([b"b"], taking=taking({0: 1, 1: 0}, {0: 2, 1: 7}))
+    assert log_at(log.path).taken("clicks") == Taken("clicks", "c", "t", {0: 2, 1: 7})
+    if isinstance(log, EmbeddedLog):
         with closing(opened(log.path)) as db:
-            assert inspect(db).well(1)
+            assert inspect(db).well(2)
 
 
-def test_what_was_forgotten_is_taken_anew_and_other_topics_stand(tmp_path: Path) -> None:
-    with closing(EmbeddedLog(tmp_path / "log")) as log:
-        assert taken(log.path, "clicks") is None
-        for name in ("clicks", "views"):
-            log.append([b"a"], within=partial(note, name=name, topic=TOPIC, ends={0: 1}))
-        forget(log.path, "clicks")
-        assert taken(log.path, "clicks") is None
-        assert taken(log.path, "views") == Taken("c", "t", {0: 1})
+def test_of_two_that_take_a_topic_at_once_the_second_is_refused(log: Log) -> None:
+    log.append([b"a", b"b"], taking=taking({0: 0}, {0: 2}))
+    other = type(log)(log.path, durable=False)
+    other.append([b"c"], taking=taking({0: 2}, {0: 3}))
+    error = refused(lambda: log.append([b"c", b"d"], taking=taking({0: 2}, {0: 4})))
+    assert error.code == "topic_taken"
+    assert "partition 0: offsets 2 to 2" in error.message
+    assert (log.end(), log.taken("clicks")) == (3, Taken("clicks", "c", "t", {0: 3}))
+    other.close()
+
+
+def test_what_was_forgotten_is_taken_anew_and_other_topics_stand(log: Log) -> None:
+    assert log.taken("clicks") is None
+    for name in ("clicks", "views"):
+        log.append([b"a"], taking=taking({0: 0}, {0: 1}, name))
+    log.forget("clicks")
+    assert log.taken("clicks") is None
+    assert log.taken("views") == Taken("views", "c", "t", {0: 1})
+    assert log.end() == 2
+    log.append([b"a"], taking=taking({0: 0}, {0: 1}))
 
 
 def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     with closing(EmbeddedLog(tmp_path / "log")) as log:
-        log.append([b"a"], within=partial(note, name="clicks", topic=TOPIC, ends={0: 1}))
+        log.append([b"a"], taking=taking({0: 0}, {0: 1}))
         with closing(opened(log.path, "rw")) as db:
             db.execute("UPDATE taken SET next = 5")
-        assert refused(lambda: taken(log.path, "clicks")).code == "log_unreadable"
+        assert refused(lambda: log.taken("clicks")).code == "log_unreadable"
 
 
 def test_the_password_comes_from_the_environment_or_a_file_and_never_from_the_settings(

@@ -25,7 +25,7 @@ from pipelines.demo.events import DAY, START, Batch, Traffic
 from pipelines.demo.mischief import Mischief
 from pipelines.demo.serving import FIRST, Serving, register_first, serving
 from pipelines.gates.suite import row_rules
-from pipelines.log import EmbeddedLog
+from pipelines.log import Log, log_at
 from pipelines.models import load_models
 from pipelines.retrain import launch
 from pipelines.retrain.launch import Loop
@@ -68,7 +68,7 @@ def turned(settings: Settings, spark: SparkSession, *, days: int, seed: int = 0,
     with ExitStack() as stack:
         app = stack.enter_context(Application(settings, spark, definitions=declared))
         stack.enter_context(leases.hold_by_process(app.root, [launch.LEASE], "demo"))
-        log = EmbeddedLog(app.log.path)
+        log = log_at(app.log.path)
         stack.callback(log.close)
         watched = [one for one in load_watched(settings.models_path) if one.model == model.NAME]
         work, texts = work_of(settings, app.root), load_spec(settings.models_path, model.NAME, LABEL).texts
@@ -89,7 +89,7 @@ class _Year:
     """What the steps work with."""
 
     app: Application
-    log: EmbeddedLog
+    log: Log
     work: Loop
     watch: Watch
     texts: Sequence[str]

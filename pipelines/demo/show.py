@@ -25,7 +25,7 @@ from pipelines.demo.mischief import Mischief
 from pipelines.errors import InputError
 from pipelines.gates.suite import row_rules
 from pipelines.jobs import NAMES
-from pipelines.log import EmbeddedLog
+from pipelines.log import log_at
 from pipelines.metrics import metrics
 from pipelines.models import load_model
 from pipelines.settings import Settings
@@ -142,7 +142,7 @@ def _told(feed: Feed) -> str:
 
 def _feed(feed: Feed, log_path: Path, days: int, speed: float | None) -> None:
     """Append the replay, hour by hour, at `speed` times the pace of 2013, or as fast as it can be made."""
-    log = EmbeddedLog(log_path)
+    log = log_at(log_path)
     began = time.monotonic()
     try:
         for batch in replay(days):

@@ -28,15 +28,14 @@ from pipelines.definitions import DefinitionBook
 from pipelines.erasure import journal, purge, state
 from pipelines.erasure.journal import Journal
 from pipelines.erasure.key import make_key
+from pipelines.erasure.logged import bury
 from pipelines.erasure.plan import BY_OFFSET, Plan, plan
 from pipelines.erasure.rewrite import drop, forget, net
 from pipelines.gold.tables import EXAMPLES, OUTCOME_LEDGER, STATISTICS
 from pipelines.guards import landed
 from pipelines.jobs import BESIDE, LATER, LEASES, TABLES
 from pipelines.lake import Lake, Mark, data_version
-from pipelines.log.erase import erase as erase_from_log
 from pipelines.moments import rfc3339
-from pipelines.paths import log_path
 from pipelines.silver.erased import control, fingerprint, hashed
 from pipelines.silver.parse import parse
 from pipelines.silver.refine import refine
@@ -175,7 +174,7 @@ STEPS: tuple[tuple[str, Callable[[Path, Journal], None]], ...] = (
     ("taking back what gold holds", take_back),
     ("waiting for the streams that read the lake", wait),
     ("writing the tables again", rewrite),
-    ("replacing the records of the log", lambda root, found: erase_from_log(log_path(root), found.offsets)),
+    ("replacing the records of the log", lambda root, found: bury(root, found.offsets)),
     ("forgetting the state of the join", lambda root, _: state.forget(root)),
     ("deleting old versions", purge_files),
 )

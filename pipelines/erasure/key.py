@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 
 from pipelines.errors import StateError
-from pipelines.paths import log_path
+from pipelines.paths import beside_log
 from pipelines.silver.erased import fingerprint
 
 BYTES = 32
@@ -15,7 +15,7 @@ BYTES = 32
 
 def key_path(root: Path) -> Path:
     """Beside the log: what the log says of subjects can be read with it alone, and both are kept or lost together."""
-    return log_path(root).with_name("erasure.key")
+    return beside_log(root, "erasure.key")
 
 
 def make_key(root: Path) -> bytes:

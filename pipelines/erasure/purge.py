@@ -10,7 +10,7 @@ from shutil import rmtree
 from pipelines.contract import Table
 from pipelines.erasure.key import key_path
 from pipelines.erasure.rewrite import sound
-from pipelines.paths import SIDE, log_path
+from pipelines.paths import SIDE, beside_log, in_bronze
 
 
 def dead(root: Path, tables: Iterable[Table]) -> Iterator[Path]:
@@ -25,9 +25,8 @@ def dead(root: Path, tables: Iterable[Table]) -> Iterator[Path]:
             kept = file in live or _summed(file) in live or "_delta_log" in file.relative_to(root / table.folder).parts
             if file.is_file() and not kept:
                 yield file
-    log_file = log_path(root)
-    needed = {log_file, key_path(root), *(log_file.with_name(log_file.name + suffix) for suffix in ("-wal", "-shm"))}
-    yield from (file for file in log_file.parent.iterdir() if file.is_file() and file not in needed)
+    needed = {key_path(root), in_bronze(root), *(beside_log(root, f"log.sqlite{suffix}") for suffix in ("", "-wal", "-shm"))}
+    yield from (file for file in key_path(root).parent.iterdir() if file.is_file() and file not in needed)
 
 
 def purge(root: Path, files: Iterable[Path]) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipelines.erasure.logged import standing
 from pipelines.erasure.rewrite import forget
 from pipelines.errors import StateError
 from pipelines.lake import Lake
-from pipelines.log.erase import standing
 from pipelines.log.mend import told
 from pipelines.paths import log_path
 
@@ -23,7 +23,7 @@ def returned(root: Path) -> list[int]:
     Raises StateError `certificate_damaged`.
     """
     offsets = sorted(offset for file in _certificates(root) for offset in _certified(file))
-    return standing(log_path(root), offsets) if offsets else []
+    return standing(root, offsets) if offsets else []
 
 
 def forget_again(lake: Lake) -> None:

@@ -23,9 +23,11 @@ from pipelines.health.queries import problems
 from pipelines.health.tablelog import TableLog, replay
 from pipelines.jobs import KEPT, LATER, RECONCILE, TABLES
 from pipelines.lake import Lake, data_version
+from pipelines.log import log_at
 from pipelines.log.mend import told
+from pipelines.log.receipt import micros
 from pipelines.log.sound import Found, inspect, opened
-from pipelines.paths import chains_of, checkpoints, erasing, log_path, swap_of
+from pipelines.paths import chains_of, checkpoints, erasing, in_bronze, log_path, swap_of
 from pipelines.silver.frontier import from_the_future
 from pipelines.written import noted
 
@@ -35,6 +37,7 @@ BACKUP = """Bring the newest copy back from a backup: no log says what it held. 
 goes on from what is there. What the model files' rules come to is stated again by `hindsight run`, what earlier rules had come to is \
 gone; retrainings are taken up again by `hindsight launch`, a release is made again by `hindsight dataset release`; what people decided \
 they decide again."""
+LOST = "bronze.events is the log itself, which nothing can make again. Bring its newest copy back from a backup."
 KEEP = "`hindsight repair` makes it anew out of its data files: no log can give it again. Rows of a damaged one only a backup brings back."
 AHEAD = (
     "A machine's clock was ahead when it appended: until that time comes all counts as received at it, and no frontier moves. Set "
@@ -59,7 +62,7 @@ def checks(root: Path, *, quick: bool = False) -> list[Check]:
     logs = {table.name: replay(root / table.folder) for table in due}
     return [
         _log(root, log, reached),
-        *(_table(table, logs[table.name], quick=quick) for table in due if there),
+        *(_table(table, logs[table.name], _advice(root, table), quick=quick) for table in due if there),
         *(_query(query, quick=quick) for query in queries),
         _marks(root, queries, logs),
         *_kept(root, logs),
@@ -78,6 +81,8 @@ def _later(root: Path) -> list[Table]:
 def log_of(root: Path) -> Found:
     """What of the log is whole."""
     path = log_path(root)
+    if in_bronze(root).exists():
+        return _shared(path)
     if not path.is_file() or not path.stat().st_size:
         return Found(disorder="the file is empty" if path.is_file() else "the file is missing")
     try:
@@ -88,18 +93,32 @@ def log_of(root: Path) -> Found:
         return Found(disorder=str(error))
 
 
+def _shared(path: Path) -> Found:
+    """The same of bronze.events, where that is the log."""
+    try:
+        log, rows = log_at(path), replay(path).rows
+        end, (floor, _) = log.end(), log.clock()
+    except StateError as error:
+        return Found(disorder=error.message)
+    disorder = "" if rows == end else f"{rows:,} records stand where there should be {end:,}"
+    return Found([(0, end)], disorder=disorder, clock=True, floor=micros(floor))
+
+
 def _log(root: Path, found: Found, reached: int) -> Check:
     if found.well(reached) and from_the_future(found.floor, now := time.time_ns() // 1000):
         by = timedelta(seconds=(found.floor - now) // 1_000_000)
         return Check("Log", False, f"its clock is {by} ahead of this machine's", AHEAD, "log_clock_ahead")
     if found.well(reached):
-        return Check("Log", True, f"{found.end:,} records in {len(found.whole):,} appends, all whole")
+        held = "bronze.events" if in_bronze(root).exists() else f"{len(found.whole):,} appends, all whole"
+        return Check("Log", True, f"{found.end:,} records in {held}")
     damaged = found.damaged(reached)
     told_of = [found.disorder] if found.disorder else []
     told_of += [f"{told(damaged)} damaged or missing"] if damaged else []
     told_of += [f"{len(found.spoilt)} rows are not what was written"] if found.spoilt else []
     told_of += [] if found.clock or found.disorder else ["the clock is not what was written"]
     code = "log_damaged"
+    if in_bronze(root).exists():
+        return Check("Log", False, "; ".join(told_of), LOST, code)
     if not log_path(root).is_file() or not log_path(root).stat().st_size:
         code = "log_missing"
     elif not (found.disorder or found.spoilt) and found.end < reached:
@@ -107,16 +126,20 @@ def _log(root: Path, found: Found, reached: int) -> Check:
     return Check("Log", False, "; ".join(told_of), REPAIR, code)
 
 
-def _table(table: Table, log: TableLog, *, quick: bool) -> Check:
+def _advice(root: Path, table: Table) -> str:
+    """What mends a damaged table."""
+    return KEEP if table in KEPT else LOST if log_path(root) == root / table.folder else REBUILD
+
+
+def _table(table: Table, log: TableLog, advice: str, *, quick: bool) -> Check:
     name = f"Table {table.name}"
     bad = log.bad_files(quick=quick)
     if log.broken or bad:
         found = "; ".join([*log.broken[:SHOWN], *bad[:SHOWN]]) + _more(len(log.broken) + len(bad) - SHOWN)
-        advice = KEEP if table in KEPT else REBUILD
         return Check(name, False, found, advice, "table_log_damaged" if log.broken else "data_file_damaged")
     if log.taken:
         found = f"another program changed or deleted rows: commit {', '.join(map(str, log.taken[:SHOWN]))}{_more(len(log.taken) - SHOWN)}"
-        return Check(name, False, found, KEEP if table in KEPT else REBUILD, "table_rewritten")
+        return Check(name, False, found, advice, "table_rewritten")
     if log.spoilt:
         found = ", ".join(file.name for file in log.spoilt[:SHOWN]) + _more(len(log.spoilt) - SHOWN)
         return Check(name, False, f"{found}: not what the commits say", REPAIR, "table_checksum_wrong")

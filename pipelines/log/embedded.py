@@ -9,28 +9,22 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from pipelines.errors import InputError, disk_full
+from pipelines.errors import disk_full
 from pipelines.log.block import Append, checksum, pack, unreadable
-from pipelines.silver.frontier import AHEAD, from_the_future
-from pipelines.silver.wire import Refused, decode
+from pipelines.log.receipt import Clock, Stamped, declared, frontier, micros, moment, stamped, ticked
+from pipelines.log.taken import Taken, Taking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SOURCE = "embedded"
-TENANT = "default"
 _PATIENCE = 60.0
 """Seconds to wait for another process that writes."""
-MICROSECOND = timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -45,15 +39,25 @@ INSERT OR IGNORE INTO clock VALUES (0, 0, 0, {checksum(0, 0)});
 COMMIT;
 """
 """In one transaction: a crash in between would leave a log without its clock."""
+_TAKEN = """
+CREATE TABLE IF NOT EXISTS taken (
+  topic TEXT NOT NULL, partition INTEGER NOT NULL, cluster TEXT NOT NULL, id TEXT NOT NULL, next INTEGER NOT NULL,
+  checksum INTEGER NOT NULL, PRIMARY KEY (topic, partition)
+)
+"""
 
 
 class EmbeddedLog:
     """A durable, ordered log in one file; safe to append to from several processes.
 
+    `wait`: seconds that an intake collects records for one append: what the way through Kafka adds to a record's own.
+
     `append` returns when the records are on disk. `received_at` never falls below the *floor*: the frontier asserted so far,
     and the last receipt by the log's own clock. So what was known before the floor can never change. A frontier that lies in
     the future moves no floor: refine quarantines it, and nothing else may trust it.
     """
+
+    wait = 0.1
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
@@ -82,80 +86,54 @@ class EmbeddedLog:
                 return
 
     def append(
-        self,
-        payloads: Sequence[bytes],
-        received_at: Sequence[datetime] | None = None,
-        within: Callable[[sqlite3.Connection], None] = lambda _: None,
+        self, payloads: Sequence[bytes], received_at: Sequence[datetime] | None = None, taking: Taking | None = None
     ) -> int:
         """Append records in order and return the offset of the last one; they are on disk by then.
 
-        With `received_at`, history is imported: its clock is claimed, and each receipt is max(claimed, floor). `within` writes
-        more in the same transaction: where the records came from.
-        Raises InputError `empty_append` or `received_at_invalid`, MachineError `disk_full`: none of the records is there then.
+        With `received_at`, history is imported: its clock is claimed, and each receipt is max(claimed, floor). `taking`: how far
+        these records bring a topic, which is written in the same transaction. Raises InputError `empty_append` or
+        `received_at_invalid`, StateError `topic_taken`, MachineError `disk_full`: none of the records is there then.
         """
-        if not payloads:
-            raise InputError("empty_append", "append: no records; expected at least one")
-        if received_at is not None and (
-            len(received_at) != len(payloads) or any(at.tzinfo is None for at in received_at)
-        ):
-            raise InputError(
-                "received_at_invalid",
-                f"append: {len(received_at)} receipt times for {len(payloads)} records; expected one each, with a time zone",
-            )
-        with self._transaction() as (now, before):
-            floor, claimed = before, received_at is not None
-            own = max(now, floor)
-            times = [_micros(at) for at in received_at] if received_at is not None else [own] * len(payloads)
-            for i, payload in enumerate(payloads):
-                times[i] = max(times[i], floor)
-                if b"frontier" in payload or b"\\u00" in payload:
-                    floor = max(floor, asserted(payload, now))
-            within(self._db)
-            return self._write(payloads, times, "claimed" if claimed else "log", now, max(floor, 0 if claimed else own))
+        with self._transaction() as (now, clock):
+            append = stamped(payloads, received_at, now, clock)
+            if taking is not None:
+                self._note(taking.after(self._taken(taking.topic)))
+            return self._write(append)
 
     def control(self, *payloads: bytes) -> int:
         """Append control events by the log's clock, without moving the floor: they say nothing about the data's time."""
-        with self._transaction() as (now, floor):
-            return self._write(payloads, [now] * len(payloads), "log", now, floor, data=False)
+        with self._transaction() as (now, clock):
+            return self._write(declared(payloads, now, clock))
 
     def assert_frontier(self, at: datetime) -> int:
         """Append the control event that says: everything known before `at` has been logged.
 
         Raises InputError `frontier_from_the_future`.
         """
-        now = datetime.now(UTC)
-        if from_the_future(_micros(at.astimezone(UTC)), _micros(now)):
-            raise InputError(
-                "frontier_from_the_future",
-                f"frontier {at.isoformat()}: it is {now.isoformat(timespec='seconds')} now; expected at most "
-                f"{AHEAD // timedelta(minutes=1)} minutes later, since nobody knows what will have been logged by then. "
-                "Assert a time that has passed; if receipts claim to be later, mend them, or this machine's clock.",
-            )
-        text = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        payload = msgspec.json.encode({"kind": "control", "action": "frontier", "at": text})
-        return self.append([payload], [at])
+        return self.append([frontier(at)], [at])
 
     def tick(self) -> int | None:
-        """Assert the present as the frontier, if the log's last data came in by its own clock; else nothing.
+        """Assert the present as the frontier, where that is known; see `receipt.ticked`."""
+        with self._transaction() as (now, clock):
+            append = ticked(now, clock)
+            return None if append is None else self._write(append)
 
-        Time passes for a live log even when nothing happens; in a replay of history only the replay knows the time. A wall
-        clock that was set back waits until it has caught up with the floor.
-        """
-        with self._transaction() as (now, floor):
-            if not self._clock()[1]:
-                return None
-            at = max(now, floor) + 1
-            if from_the_future(at, now):
-                return None
-            text = _time(at).isoformat().replace("+00:00", "Z")
-            payload = msgspec.json.encode({"kind": "control", "action": "frontier", "at": text})
-            return self._write([payload], [at], "log", now, at)
+    def taken(self, topic: str) -> Taken | None:
+        """How far a topic has been taken into the log; None before its first record."""
+        with self._named():
+            return self._taken(topic)
+
+    def forget(self, topic: str) -> None:
+        """Take a topic from its start again: what is in the log already is a duplicate then, and counts once."""
+        with self._transaction():
+            self._db.execute(_TAKEN)
+            self._db.execute("DELETE FROM taken WHERE topic = ?", (topic,))
 
     def clock(self) -> tuple[datetime, bool]:
         """The floor, and whether the last data came in by the log's own clock, and not as history with its own."""
         with self._named():
-            floor, live = self._clock()
-        return _time(floor), bool(live)
+            clock = self._clock()
+        return moment(clock.floor), clock.live
 
     def end(self) -> int:
         """The offset that the next record will get."""
@@ -168,7 +146,7 @@ class EmbeddedLog:
         row = self._db.execute(
             "SELECT appended_at FROM appends WHERE last_offset >= ? ORDER BY last_offset LIMIT 1", (offset,)
         ).fetchone()
-        return None if row is None else _time(row[0])
+        return None if row is None else moment(row[0])
 
     def bound(self, start: int, most: int | None) -> int:
         """The end of the next batch: whole appends from `start`, at most `most` records but at least one append."""
@@ -204,12 +182,12 @@ class EmbeddedLog:
         self._db.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[tuple[int, int]]:
-        """The wall clock and the floor, in microseconds, inside one write transaction; threads take turns."""
+    def _transaction(self) -> Iterator[tuple[int, Clock]]:
+        """The wall clock, in microseconds, and the log's, inside one write transaction; threads take turns."""
         with self._lock, self._named():
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield _micros(datetime.now(UTC)), self._clock()[0]
+                yield micros(datetime.now(UTC)), self._clock()
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:  # SQLite itself takes back what found the disk full
@@ -226,34 +204,33 @@ class EmbeddedLog:
                 raise
             raise disk_full(error) or unreadable(str(self.path), str(error)) from error
 
-    def _clock(self) -> tuple[int, int]:
-        """The floor, and whether the last data came in by the log's own clock."""
+    def _clock(self) -> Clock:
         floor, live, stored = self._db.execute("SELECT floor, live, checksum FROM clock").fetchone()
         if stored != checksum(floor, live):
             raise unreadable(str(self.path), "the clock does not match its checksum")
-        return floor, live
+        return Clock(floor, bool(live))
 
-    def _write(
-        self, payloads: Sequence[bytes], times: list[int], clock: str, now: int, floor: int, *, data: bool = True
-    ) -> int:
-        row = (self.end() + len(payloads) - 1, len(payloads), clock, now, pack(payloads, times))
+    def _write(self, append: Stamped) -> int:
+        count, block = len(append.payloads), pack(append.payloads, append.received_at)
+        row = (self.end() + count - 1, count, append.clock, append.appended_at, block)
         self._db.execute("INSERT INTO appends VALUES (?, ?, ?, ?, ?, ?)", (*row, checksum(*row)))
-        live = int(clock == "log") if data else self._clock()[1]
+        floor, live = append.after.floor, int(append.after.live)
         self._db.execute("UPDATE clock SET floor = ?, live = ?, checksum = ?", (floor, live, checksum(floor, live)))
         return row[0]
 
+    def _taken(self, topic: str) -> Taken | None:
+        try:
+            rows = self._db.execute("SELECT topic, partition, cluster, id, next, checksum FROM taken WHERE topic = ?", (topic,)).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return None
+            raise
+        if any(checksum(*row[:-1]) != row[-1] for row in rows):
+            raise unreadable(str(self.path), f"how far the topic {topic} was taken does not match its checksum")
+        return Taken(topic, rows[0][2], rows[0][3], {row[1]: row[4] for row in rows}) if rows else None
 
-def asserted(payload: bytes, now: int) -> int:
-    """The frontier that a record asserts, in microseconds; 0 for any other record, one that will be refused included."""
-    decoded = decode(payload)
-    event = None if isinstance(decoded, Refused) else decoded[0]
-    at = getattr(event, "at", None) if getattr(event, "action", None) == "frontier" else None
-    return _micros(at) if at is not None and not from_the_future(_micros(at), now) else 0
-
-
-def _micros(at: datetime) -> int:
-    return (at - _EPOCH) // MICROSECOND
-
-
-def _time(micros: int) -> datetime:
-    return _EPOCH + micros * MICROSECOND
+    def _note(self, taken: Taken) -> None:
+        self._db.execute(_TAKEN)
+        for part, end in taken.next.items():
+            row = (taken.topic, part, taken.cluster, taken.id, end)
+            self._db.execute("INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, ?)", (*row, checksum(*row)))

@@ -7,21 +7,18 @@ taken is written in the transaction that appends the records, so a crash at any 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from itertools import groupby
 from threading import Event
 from typing import Any
 
-from pipelines.errors import MachineError
-from pipelines.log.embedded import EmbeddedLog
+from pipelines.errors import MachineError, StateError
+from pipelines.log import Log
 from pipelines.log.kafka import Asked, Bounds, Topic, failed, library, options, received
-from pipelines.log.taken import note, refuse_another, refuse_lost, taken
+from pipelines.log.taken import Taking, refuse_another, refuse_lost
 from pipelines.sections import Kafka
 
 AT_ONCE = 20_000
 """The most records of one append."""
-_WAIT = 0.1
-"""Seconds that a batch waits for its records: what the way through Kafka adds to a record's own."""
 _PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a broker that did not answer is asked again: at first, and at last."""
 
@@ -29,7 +26,7 @@ _PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 class Intake:
     """Takes a topic into a log. One at a time: the lease of `land` sees to it."""
 
-    def __init__(self, log: EmbeddedLog, kafka: Kafka) -> None:
+    def __init__(self, log: Log, kafka: Kafka) -> None:
         self._log, self._kafka = log, kafka
         self._asked = Asked(kafka)
         self._consumer: Any = None
@@ -40,7 +37,7 @@ class Intake:
         """What the topic holds. Raises what `Asked`, `refuse_another` and `refuse_lost` raise."""
         found = self._same()
         bounds = self._asked.bounds(found)
-        before = taken(self._log.path, self._kafka.topic)
+        before = self._log.taken(self._kafka.topic)
         if before is not None:
             refuse_lost(self._kafka, bounds, before)
         return bounds
@@ -70,7 +67,7 @@ class Intake:
         try:
             if self._consumer is None:
                 self._open()
-            return self._take(self._consumer.consume(AT_ONCE, timeout=_WAIT))
+            return self._take(self._consumer.consume(AT_ONCE, timeout=self._log.wait))
         except BaseException as error:
             self.close()  # it has read on; the next one begins where the log ends
             if isinstance(error, library().KafkaException):
@@ -103,7 +100,7 @@ class Intake:
     def _same(self) -> Topic:
         """The topic, still the same; with partitions that have come since."""
         found = self._asked.topic()
-        before = taken(self._log.path, self._kafka.topic)
+        before = self._log.taken(self._kafka.topic)
         if before is not None:
             refuse_another(self._kafka, found, before)
         if self._topic is not None and found.partitions != self._topic.partitions:
@@ -127,13 +124,32 @@ class Intake:
 
     def _assign(self, found: Topic, first: Mapping[int, int] | None = None) -> None:
         """From where it was taken to; a partition that was never seen, from its start."""
-        before = taken(self._log.path, self._kafka.topic)
+        before = self._log.taken(self._kafka.topic)
         start = {**dict.fromkeys(found.partitions, 0), **(first or {}), **(before.next if before else {})}
         self._consumer.assign([library().TopicPartition(self._kafka.topic, part, at) for part, at in start.items()])
         self._topic = found
 
     def _append(self, messages: Sequence[Any], found: Topic, *, claimed: bool) -> None:
         ends = {message.partition(): message.offset() + 1 for message in messages}
+        starts = {message.partition(): message.offset() for message in reversed(messages)}
         times = [at for message in messages if (at := received(message)) is not None] if claimed else None
-        reached = partial(note, name=self._kafka.topic, topic=found, ends=ends)
-        self._log.append([message.value() or b"" for message in messages], times, reached)
+        taking = Taking(self._kafka.topic, found, starts, ends)
+        self._log.append([message.value() or b"" for message in messages], times, taking)
+
+
+def standing(log: Log, kafka: Kafka) -> tuple[list[dict[str, int]], StateError | None]:
+    """By partition what the topic holds, how far it was taken, what waits; and why it cannot be gone on with, where it cannot."""
+    asked, before = Asked(kafka), log.taken(kafka.topic)
+    found = asked.topic()
+    bounds, reached, lost = asked.bounds(found), before.next if before else {}, None
+    try:
+        if before is not None:
+            refuse_another(kafka, found, before)
+            refuse_lost(kafka, bounds, before)
+    except StateError as error:
+        lost = error
+    rows = []
+    for part, (first, end) in bounds.items():
+        reach = reached.get(part, first)
+        rows.append({"partition": part, "first": first, "end": end, "taken": reach, "waiting": max(0, end - reach)})
+    return rows, lost

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from pipelines.errors import StateError
 from pipelines.log.block import Append, checksum, pack
-from pipelines.log.embedded import EmbeddedLog, asserted
+from pipelines.log.embedded import EmbeddedLog
+from pipelines.log.receipt import asserted
 from pipelines.log.sound import Found, Range, inspect, opened, visit
 from pipelines.silver.wire import Refused, decode
 

@@ -1,4 +1,4 @@
-"""The embedded log as a Spark streaming source: blocks of the log are handed on as Arrow record batches."""
+"""The log as a Spark streaming source: its blocks are handed on as Arrow record batches."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
 from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadLimit, ReadMaxRows, SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
 from pipelines.bronze.tables import EVENTS
-from pipelines.log.block import Append
-from pipelines.log.embedded import SOURCE, TENANT, EmbeddedLog
+from pipelines.log import log_at
+from pipelines.log.block import Append, Part, placed
 
 READERS = 2
 """Slices per micro-batch, read side by side."""
@@ -48,7 +46,7 @@ class LogReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:
         most = None if isinstance(limit, ReadAllAvailable) else self.records
-        with closing(EmbeddedLog(self.path)) as log:
+        with closing(log_at(self.path)) as log:
             end = log.bound(start["offset"], most)
         return {"offset": end if self.goal is None else max(start["offset"], min(end, self.goal))}
 
@@ -62,12 +60,12 @@ class LogReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         assert isinstance(partition, Slice)
-        with closing(EmbeddedLog(self.path)) as log:
+        with closing(log_at(self.path)) as log:
             for append in log.read(partition.start, partition.end):
                 yield from bronze(append, partition.start, partition.end).to_batches()
 
     def _end(self) -> int:
-        with closing(EmbeddedLog(self.path)) as log:
+        with closing(log_at(self.path)) as log:
             return log.end()
 
 
@@ -85,21 +83,7 @@ class LogSource(DataSource):
         return LogReader(Path(self.options["path"]), int(self.options["records"]))
 
 
-def bronze(append: Append, start: int, end: int) -> pa.Table:
+def bronze(append: Append | Part, start: int, end: int) -> pa.Table:
     """The records of an append at offsets [start, end), with their positions, as rows of bronze.events."""
     first, last = max(start, append.start), min(end, append.end)
-    records = append.records().slice(first - append.start, last - first)
-    count = len(records)
-    received = records["received_at"]
-    columns: dict[str, Any] = {
-        "tenant": pa.repeat(TENANT, count),
-        "source": pa.repeat(SOURCE, count),
-        "partition": pa.repeat(pa.scalar(0, pa.int64()), count),
-        "offset": pa.array(np.arange(first, last, dtype="int64")),
-        "received_at": received,
-        "clock": pa.repeat(append.clock, count),
-        "appended_at": pa.repeat(pa.scalar(append.appended_at, pa.timestamp("us", "UTC")), count),
-        "payload": records["payload"],
-        "received_date": received.cast(pa.date32()) if count else pa.array([], pa.date32()),
-    }
-    return pa.table(columns, schema=EVENTS.arrow)
+    return placed(append.records().slice(first - append.start, last - first), first, append.clock, append.appended_at)

@@ -1,81 +1,45 @@
-"""How far a Kafka topic has been taken into a log: a row per partition, in the log's own file, and what no longer fits to it."""
+"""How far a Kafka topic has been taken into a log, and what no longer fits to it."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipelines.errors import StateError
-from pipelines.log.block import checksum, unreadable
-from pipelines.log.kafka import Asked, Bounds, Topic
-from pipelines.log.sound import opened
+from pipelines.log.kafka import Bounds, Topic
 from pipelines.sections import Kafka
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS taken (
-  topic TEXT NOT NULL, partition INTEGER NOT NULL, cluster TEXT NOT NULL, id TEXT NOT NULL, next INTEGER NOT NULL,
-  checksum INTEGER NOT NULL, PRIMARY KEY (topic, partition)
-)
-"""
 
 
 @dataclass(frozen=True)
 class Taken:
     """How far a topic has been taken: of which cluster, under which id, and the next offset by partition."""
 
+    topic: str
     cluster: str
     id: str
     next: Mapping[int, int]
 
 
-def taken(path: Path, topic: str) -> Taken | None:
-    """What the log says of a topic; None before the first record of it. Raises StateError `log_unreadable`."""
-    with closing(opened(path)) as db:
-        try:
-            rows = db.execute("SELECT topic, partition, cluster, id, next, checksum FROM taken WHERE topic = ?", (topic,)).fetchall()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                return None
-            raise
-    if any(checksum(*row[:-1]) != row[-1] for row in rows):
-        raise unreadable(str(path), f"how far the topic {topic} was taken does not match its checksum")
-    return Taken(rows[0][2], rows[0][3], {row[1]: row[4] for row in rows}) if rows else None
+@dataclass(frozen=True)
+class Taking:
+    """What an append takes of a topic: by partition, from its lowest offset `first` up to `next`."""
 
+    topic: str
+    found: Topic
+    first: Mapping[int, int]
+    next: Mapping[int, int]
 
-def note(db: sqlite3.Connection, name: str, topic: Topic, ends: Mapping[int, int]) -> None:
-    """State how far partitions of a topic have been taken, in the transaction that is open."""
-    db.execute(_SCHEMA)
-    for part, end in ends.items():
-        row = (name, part, topic.cluster, topic.id, end)
-        db.execute("INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, ?)", (*row, checksum(*row)))
-
-
-def forget(path: Path, topic: str) -> None:
-    """Take a topic from its start again: what is in the log already is a duplicate then, and counts once."""
-    with closing(opened(path, "rw")) as db:
-        db.execute(_SCHEMA)
-        db.execute("DELETE FROM taken WHERE topic = ?", (topic,))
-
-
-def standing(path: Path, kafka: Kafka) -> tuple[list[dict[str, int]], StateError | None]:
-    """By partition what the topic holds, how far it was taken, what waits; and why it cannot be gone on with, where it cannot."""
-    asked, before = Asked(kafka), taken(path, kafka.topic)
-    found = asked.topic()
-    bounds, reached, lost = asked.bounds(found), before.next if before else {}, None
-    try:
-        if before is not None:
-            refuse_another(kafka, found, before)
-            refuse_lost(kafka, bounds, before)
-    except StateError as error:
-        lost = error
-    rows = []
-    for part, (first, end) in bounds.items():
-        reach = reached.get(part, first)
-        rows.append({"partition": part, "first": first, "end": end, "taken": reach, "waiting": max(0, end - reach)})
-    return rows, lost
+    def after(self, before: Taken | None) -> Taken:
+        """How far the topic has been taken then. Raises StateError `topic_taken` where another took some of it meanwhile."""
+        reached = dict(before.next) if before is not None else {}
+        twice = [part for part, at in sorted(self.first.items()) if at < reached.get(part, 0)]
+        if twice:
+            raise StateError(
+                "topic_taken",
+                f"topic {self.topic!r}, partition {twice[0]}: offsets {self.first[twice[0]]:,} to {reached[twice[0]] - 1:,} are in the log "
+                "by now, which another process has taken. One at a time: let one application run the job land.",
+            )
+        return Taken(self.topic, self.found.cluster, self.found.id, reached | dict(self.next))
 
 
 def refuse_another(kafka: Kafka, found: Topic, before: Taken) -> None:

@@ -105,7 +105,9 @@ class _Verification:
         """All steps, and the report."""
         log_end = records.end(self._log)
         landing = Landing(self._db, self._lake, self._findings)
-        end = landing.end() if end_offset is None else end_offset
+        # bronze.events holds what has landed, or, where it is the log, what is yet to be processed too
+        landed = records.processed(self._lake) if self._log.is_dir() else landing.end()
+        end = landed if end_offset is None else end_offset
         verdicts = self._read(landing, given, end)
         votes = Votes(verdicts.feedback)
         evidence = Evidence(self._log, verdicts, votes)
