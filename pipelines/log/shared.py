@@ -56,6 +56,7 @@ class SharedLog:
     """
 
     wait = 1.0
+    _table: DeltaTable
 
     def __init__(self, path: Path, durable: bool = True) -> None:
         self.path, self._durable = path, durable
