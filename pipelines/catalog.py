@@ -35,7 +35,7 @@ class Catalog:
         return reader.table(self.name(table)) if self.schema else reader.format("delta").load(self.path(table))
 
     def register(self, spark: SparkSession, tables: Iterable[Table]) -> None:
-        """Name tables that are there. Raises ConfigError `schema_missing`, StateError `name_elsewhere`."""
+        """Name tables that are there. Raises ConfigError `schema_missing` or `name_refused`, StateError `name_elsewhere`."""
         try:
             spark.sql(f"DESCRIBE SCHEMA {_ticked(self.schema)}")
         except Exception as error:
@@ -45,8 +45,19 @@ class Catalog:
                 f"(CREATE SCHEMA {self.schema}), name one that is there, or leave it empty to go by path.",
             ) from error
         for table in tables:
-            spark.sql(f"CREATE TABLE IF NOT EXISTS {self.name(table)} USING DELTA LOCATION {quoted(self.path(table))}")
+            self._name(spark, table)
             self.refuse_elsewhere(spark, table)
+
+    def _name(self, spark: SparkSession, table: Table) -> None:
+        try:
+            spark.sql(f"CREATE TABLE IF NOT EXISTS {self.name(table)} USING DELTA LOCATION {quoted(self.path(table))}")
+        except Exception as error:
+            raise ConfigError(
+                "name_refused",
+                f"{self.name(table)}: Spark does not take this name for the table at {self.path(table)} ({first_line(error)}). May you "
+                "create tables in the schema, and does its catalog know tables in folders, which Unity Catalog does not? With an empty "
+                "lake.catalog all go by path.",
+            ) from error
 
     def refuse_elsewhere(self, spark: SparkSession, table: Table) -> None:
         """Raises StateError `name_missing`, and `name_elsewhere` where the name means another table than that of this lake."""

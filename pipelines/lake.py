@@ -103,7 +103,7 @@ class Lake:
     def register(self, *tables: Table) -> None:
         """Give those of the tables that are there their names, where a catalog is set.
 
-        Raises ConfigError `schema_missing`, StateError `name_elsewhere`.
+        Raises ConfigError `schema_missing` or `name_refused`, StateError `name_elsewhere`.
         """
         if self.catalog.schema and self.spark is not None:
             self.catalog.register(self.spark, [table for table in tables if self.exists(table)])

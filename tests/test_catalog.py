@@ -113,6 +113,15 @@ def test_a_name_that_means_another_table_is_said_at_the_start(spark: SparkSessio
         pass
 
 
+def test_a_name_that_the_catalog_does_not_take_is_said(spark: SparkSession, schema: str, tmp_path: Path) -> None:
+    known = Catalog(tmp_path, schema)
+    (tmp_path / STATISTICS.folder).mkdir(parents=True)
+    (tmp_path / STATISTICS.folder / "other.parquet").touch()  # files that are no table of Delta
+    with pytest.raises(ConfigError) as caught:
+        known.register(spark, [STATISTICS])
+    assert caught.value.code == "name_refused"
+
+
 def test_a_table_is_read_by_its_name(spark: SparkSession, schema: str, tmp_path: Path) -> None:
     Lake(tmp_path).create(STATISTICS)
     known = Catalog(tmp_path, schema)
