@@ -343,7 +343,7 @@ def test_sections_that_are_not_there_change_no_definition(tmp_path: Path) -> Non
         ("bad_value", "retrain.topic", 'topic = "t"', ""),
         ("bad_value", "retrain.timeout", 'timeout = "soon"', ""),
         ("bad_value", "retrain.label", 'label = "later"', ""),
-        ("bad_value", "retrain.url", 'target = "webhook"\nurl = "train:80"', ""),
+        ("bad_value", "retrain.url", 'target = "webhook"\nurl = "file:///etc/passwd"', ""),
         ("bad_value", "retrain.job", 'target = "databricks"\nurl = "http://a"\njob = "nightly"', ""),
         ("bad_value", "acceptance.loss", "", 'loss = "auc"'),
         ("bad_value", "acceptance.alpha", "", "alpha = 0.9"),

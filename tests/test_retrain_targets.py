@@ -101,11 +101,6 @@ def test_a_target_that_is_not_there_is_told() -> None:
     assert refused.value.code == "target_refused"
 
 
-def test_only_the_web_is_asked() -> None:
-    with pytest.raises(ConfigError):
-        TARGETS["webhook"](Retrain("webhook", url="file:///etc/passwd"), ORDER)
-
-
 def test_a_secret_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TOKEN)
     with pytest.raises(ConfigError) as refused:
