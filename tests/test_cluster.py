@@ -72,10 +72,8 @@ def proven(place: Place) -> None:
 
 def test_every_job_runs_by_itself(place: Place, package: Path) -> None:
     append(place, history(11, 150))
-    for job in NAMES:
-        done(place, run(place, LOCAL, package, job, "--once"))
-    # what reconcile handed to the join, and the frontier behind it
-    for job in ("attribute", "resolve", "tally", "examples", "reconcile"):
+    # reconcile looks at what all have taken in, hands what it finds to the join, and sets the frontier behind that
+    for job in (*NAMES, "reconcile", "attribute", "resolve", "tally", "examples", "reconcile"):
         done(place, run(place, LOCAL, package, job, "--once"))
     proven(place)
 

@@ -259,6 +259,7 @@ def test_who_is_not_there_is_refused_from_then_on_and_nothing_else_happens(spark
     assert {name for name in before if before[name] != after[name]} <= {"bronze.events", "silver.controls", "gold.frontiers"}
 
 
+@pytest.mark.long
 def test_a_rebuild_brings_nobody_back_and_says_the_same(spark: SparkSession, settings: Settings) -> None:
     root = settings.lake.path
     erased(settings, spark)

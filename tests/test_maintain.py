@@ -117,6 +117,7 @@ def test_replaced_files_stay_as_long_as_they_are_to_and_no_longer(tmp_path: Path
     assert lakes.rows_of(tmp_path, STATISTICS).num_rows == 3
 
 
+@pytest.mark.long
 def test_what_a_query_has_yet_to_read_stays(spark: SparkSession, tmp_path: Path) -> None:
     settings = lakes.settings_for(tmp_path / "lake", **{**OPTIONS, "maintain_retain": "1 second"})
     one, *more = lakes.pieces_of(HISTORY, [60, 40])

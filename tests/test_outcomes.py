@@ -155,8 +155,8 @@ def command(
     """What `hindsight outcomes` prints, in the tests' own session; its exit code."""
 
     @contextmanager
-    def session(_: object) -> Iterator[tuple[SparkSession, Path]]:
-        yield spark, lake
+    def session(_: object) -> Iterator[tuple[SparkSession, dict[str, Path]]]:
+        yield spark, {"lake": lake}
 
     monkeypatch.setattr(questions, "_session", session)
 

@@ -22,6 +22,7 @@ from pipelines.content import content_of
 from pipelines.erasure.erase import erase
 from pipelines.errors import HindsightError
 from pipelines.health.checks import checks
+from pipelines.jobs import NAMES
 from pipelines.lake import Lake
 from pipelines.log import SharedLog, log_at
 from pipelines.maintain import maintain
@@ -139,6 +140,7 @@ def test_it_comes_to_the_same_as_over_a_file_though_a_commit_is_followed_by_a_cr
     assert [check for check in checks(root) if not check.ok] == []
 
 
+@pytest.mark.long
 def test_nothing_of_an_erased_person_is_left_and_a_rebuild_says_the_same(spark: SparkSession, root: Path) -> None:
     gone = {people.person(1), people.person(5)}
     theirs = people.about(HISTORY, gone)
@@ -148,6 +150,20 @@ def test_nothing_of_an_erased_person_is_left_and_a_rebuild_says_the_same(spark: 
     assert all(one.same for one in rebuild(settings_for(root), spark))
     assert people.traces(root, theirs) == []
     lakes.proven(root)
+
+
+@pytest.mark.long
+def test_every_job_runs_by_itself(spark: SparkSession, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, lake_committer="spark")
+    with closing(shared(tmp_path)) as log:
+        for start in range(0, len(HISTORY), 50):
+            payloads, received = zip(*HISTORY[start : start + 50], strict=True)
+            log.append(payloads, received)
+    # reconcile looks at what all have taken in, hands what it finds to the join, and sets the frontier behind that
+    for job in (*NAMES, "reconcile", "attribute", "resolve", "tally", "examples", "reconcile"):
+        with Application(settings, spark, jobs=[job]) as app:
+            app.drain(tick=False)
+    lakes.proven(tmp_path)
 
 
 def test_a_log_does_not_move(root: Path, tmp_path: Path) -> None:

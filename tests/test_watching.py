@@ -15,7 +15,7 @@ from pipelines.kept import noted
 from pipelines.lake import Lake
 from pipelines.paths import log_path
 from pipelines.watch.rules import Watched
-from pipelines.watch.tables import TABLES, TRIGGERS
+from pipelines.watch.tables import ALERTS, TABLES, TRIGGERS
 from tests.watching import DAY, MODEL, MONDAY, answered, append, lake_of, matures, model, watch
 
 RULES = """
@@ -134,7 +134,7 @@ def test_pause_resume_and_force_are_recorded_with_who_and_why(ask: Ask, lake: La
     again = ask("triggers", "force", "retrain", *WHO)
     assert forced["trigger_id"] != again["trigger_id"]
     assert states(lake)[2:] == ["paused", "resumed", "forced", "forced"]
-    assert noted(lake.root) == {"gold.triggers": lake.open(TRIGGERS).version()}
+    assert noted(lake.root) == {table.name: lake.open(table).version() for table in (ALERTS, TRIGGERS)}
 
 
 def test_a_paused_trigger_does_not_fire(ask: Ask, lake: Lake, watched: Watched) -> None:
@@ -142,7 +142,7 @@ def test_a_paused_trigger_does_not_fire(ask: Ask, lake: Lake, watched: Watched) 
     append(lake, STATISTICS, [*answered(watched, 10, 90, 10), *answered(watched, 11, 40, 60)])
     watch(lake, watched, MONDAY + 20 * DAY)
     assert states(lake) == ["declared", "awaiting", "paused"]
-    assert noted(lake.root) == {"gold.triggers": lake.open(TRIGGERS).version()}
+    assert noted(lake.root) == {table.name: lake.open(table).version() for table in (ALERTS, TRIGGERS)}
 
 
 def test_a_trigger_that_no_file_has_is_refused(ask: Ask) -> None:
