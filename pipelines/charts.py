@@ -81,7 +81,7 @@ def draw(frame: pd.DataFrame, path: Path, *, metrics: Sequence[str] = ("auc", "c
 def figure(frame: pd.DataFrame, *, metrics: Sequence[str] = ("auc", "coverage"), title: str | None = None) -> go.Figure:
     """The same as a figure of plotly, which a notebook shows. Raises InputError unknown_metric, not_a_number."""
     heading = _heading(frame) if title is None else title
-    return _page(_panels(frame, metrics), heading, _drawn(frame), " · ".join(_naming(frame)).replace("_", " "))
+    return _page(_panels(frame, metrics), heading, _drawn(frame), " · ".join(naming_of(frame)).replace("_", " "))
 
 
 def _panels(frame: pd.DataFrame, metrics: Sequence[str]) -> dict[str, list[Line]]:
@@ -113,7 +113,7 @@ def groups_of(frame: pd.DataFrame) -> list[str]:
     return [name for name in names[: names.index("window_start")] if name != "definition"]
 
 
-def _naming(frame: pd.DataFrame) -> list[str]:
+def naming_of(frame: pd.DataFrame) -> list[str]:
     """The columns by which groups are told apart."""
     return [name for name in groups_of(frame) if frame[name].nunique() > 1]
 
@@ -137,7 +137,7 @@ def _drawn(frame: pd.DataFrame) -> str:
 def lines_of(frame: pd.DataFrame, metric: str) -> list[Line]:
     """One line per group that has a value of the metric; a group has one colour, whatever the metric."""
     lines = []
-    groups, naming = groups_of(frame), _naming(frame)
+    groups, naming = groups_of(frame), naming_of(frame)
     colours = cycle(PALETTE)
     for key, rows in frame.sort_values("window_start").groupby(groups, sort=True):
         colour = next(colours)

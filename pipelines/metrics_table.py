@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.charts import groups_of, need, utc
+from pipelines.charts import groups_of, naming_of, need, utc
 
 
 def render(frame: pd.DataFrame, columns: Sequence[str], *, intervals: bool = True) -> Table:
@@ -24,7 +24,7 @@ def render(frame: pd.DataFrame, columns: Sequence[str], *, intervals: bool = Tru
     table = Table(
         title=escape(" · ".join(same)), title_justify="left", caption=" · ".join(told), header_style="bold", box=SIMPLE
     )
-    groups = [name for name in groups_of(frame) if frame[name].nunique() > 1]
+    groups = naming_of(frame)
     for name in (*groups, "from", "to"):
         table.add_column(name, no_wrap=True)
     for name in columns:

@@ -60,7 +60,7 @@ def sinks(asked: Namespace) -> int:
             else:
                 with stoppable() as stop:
                     _follow_all(told_to, lambda name, sink: follow(of[name], name, sink, stop), stop)
-    found = [standing(Lake(root), name) for name in names]
+    found = standing(Lake(root), names)
     answer(asked, [plain(asdict(one)) for one in found], lambda: view.sinks(found))
     return 1 if failed else 0
 

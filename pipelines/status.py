@@ -90,7 +90,7 @@ def status(root: Path, sinks: Sequence[str] | None = None) -> LakeStatus:
             rows(DUPLICATES),
             _net(root, ORPHANS),
             tuple(ordered),
-            tuple(standing(Lake(root), name) for name in (noted(root) if sinks is None else sinks)),
+            tuple(standing(Lake(root), noted(root) if sinks is None else sinks)),
         )
     finally:
         log.close()

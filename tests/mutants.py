@@ -354,9 +354,16 @@ MUTANTS = (
     Mutant(
         "compacted rows are told as new ones",
         "maintain.py",
-        "data_change=False",
-        "data_change=True",
+        ", instead_of=since)",
+        ")",
         _check("storm"),
+    ),
+    Mutant(
+        "a compacted file is as young as its making",
+        "maintain.py",
+        "since = min(at for _, at in small.values())",
+        "since = _now()",
+        "tests/test_shared.py::test_compaction_keeps_the_order_of_files",
     ),
     Mutant(
         "files go that a query has yet to read",

@@ -109,24 +109,14 @@ def test_every_record_is_taken_once_in_the_order_of_its_partition(running: Broke
         assert of_key == sorted(of_key)
 
 
-def test_a_topic_may_grow_partitions(ground: Ground) -> None:
+@pytest.mark.parametrize(("partitions", "closes"), [(4, False), (3, True)], ids=["while it runs", "while it is closed"])
+def test_a_topic_may_grow_partitions(ground: Ground, partitions: int, closes: bool) -> None:
     ground.send(0, 10)
     with closing(log_at(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
         intake.catch_up()
-        for one in ground.admin.create_partitions([NewPartitions(ground.kafka.topic, 4)]).values():
-            one.result()
-        time.sleep(0.5)
-        ground.send(10, 60)
-        intake.catch_up()
-    assert sorted(ground.held()) == list(range(60))
-
-
-def test_partitions_that_come_while_it_is_closed_are_taken_too(ground: Ground) -> None:
-    ground.send(0, 10)
-    with closing(log_at(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as intake:
-        intake.catch_up()
-        intake.close()
-        for one in ground.admin.create_partitions([NewPartitions(ground.kafka.topic, 3)]).values():
+        if closes:
+            intake.close()
+        for one in ground.admin.create_partitions([NewPartitions(ground.kafka.topic, partitions)]).values():
             one.result()
         time.sleep(0.5)
         ground.send(10, 60)

@@ -9,13 +9,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyspark.sql import SparkSession
 
+from pipelines import files
 from pipelines.app import Application
 from pipelines.bronze.tables import EVENTS
 from pipelines.content import content_of
@@ -180,3 +184,41 @@ def test_a_damaged_log_is_named_and_nothing_makes_it_again(spark: SparkSession, 
     assert content_of(Lake(root), silver.INFERENCES) == before
     (bad,) = [check for check in checks(root) if not check.ok]
     assert (bad.name, bad.code, "backup" in bad.advice) == ("Table bronze.events", "data_file_damaged", True)
+
+
+def test_compaction_keeps_the_order_of_files(tmp_path: Path) -> None:
+    large, small = [os.urandom(3_000)], [b"little"]
+    with closing(shared(tmp_path)) as log:
+        for payloads in (small, large, small, small, small, large, small, small, large, large, small, small):
+            log.append(payloads)
+    settings = replace(settings_for(tmp_path).maintain, small_files=1, target_file=7_000)
+    (done,) = maintain(tmp_path, [EVENTS], settings, vacuum=False)
+    taken = files.facts(tmp_path / EVENTS.folder, Lake(tmp_path).open(EVENTS))
+    offsets = [files.read_files([str(file)], EVENTS)["offset"].to_pylist() for file in taken]
+    assert [offset for of_file in offsets for offset in of_file] == list(range(12))
+    assert (done.files_before, done.files_after) == (12, 8)
+
+
+LATER = timedelta(hours=20)
+"""Brings records of the afternoon into the next day's partition."""
+
+
+def test_what_is_read_from_a_compacted_log_is_read_in_its_order(spark: SparkSession, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, run_bytes_per_trigger="1 B")
+    records = generator.history(3, 240)
+    half = len(records) // 2
+    with closing(shared(tmp_path)) as log:
+        for start in range(0, half, 20):
+            log.append(*zip(*records[start : min(half, start + 20)], strict=True))
+        log.append(*zip(*[(payload, at + LATER) for payload, at in records[half:-1]], strict=True))
+        log.append(*zip(records[-1], strict=True))
+    # the first day in one file, younger than the one of the second day, which contradicts it
+    maintain(tmp_path, [EVENTS], replace(settings.maintain, small_files=2), vacuum=False)
+    for job in ("land", "refine"):
+        with Application(settings, spark, jobs=[job]) as app:
+            app.drain(tick=False)
+    again = lakes.rows_of(tmp_path, silver.QUARANTINE).filter(pc.field("reason") == "id_conflict")
+    assert again.num_rows > 5, "nothing is contradicted"
+    for table, name in ((silver.INFERENCES, "request_id"), (silver.FEEDBACK, "feedback_id")):
+        stands = lakes.rows_of(tmp_path, table)
+        assert pc.count_distinct(stands[name]).as_py() == stands.num_rows

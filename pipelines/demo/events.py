@@ -20,6 +20,7 @@ from pipelines.demo import flights, model
 from pipelines.demo.mischief import Mischief
 from pipelines.demo.sender import Record, Said, Sender
 from pipelines.errors import InputError
+from pipelines.log import Log
 
 START = datetime(2013, 1, 15, tzinfo=UTC)
 """When the model is fitted and begins to serve."""
@@ -42,6 +43,12 @@ class Batch:
     received_at: list[datetime]
     frontier: datetime
     sent: Mischief
+
+    def append_to(self, log: Log) -> None:
+        """Put it into a log."""
+        if self.payloads:
+            log.append(self.payloads, self.received_at)
+        log.assert_frontier(self.frontier)
 
 
 def replay(days: int = 28, seed: int = 0) -> Iterator[Batch]:

@@ -73,8 +73,6 @@ def _fill(settings: Settings, spark: SparkSession) -> None:
     declared: list[Definition | RowRules] = [*definitions, *row_rules(settings.conf, [model.NAME])]
     with Application(patient(settings), spark, definitions=declared) as app:
         for batch in two_versions():
-            if batch.payloads:
-                app.log.append(batch.payloads, batch.received_at)
-            app.log.assert_frontier(batch.frontier)
+            batch.append_to(app.log)
         # the log is of 2013, and says itself how far it is
         app.drain(tick=False)

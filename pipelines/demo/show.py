@@ -146,9 +146,7 @@ def _feed(feed: Feed, log_path: Path, days: int, speed: float | None) -> None:
     began = time.monotonic()
     try:
         for batch in replay(days):
-            if batch.payloads:
-                log.append(batch.payloads, batch.received_at)
-            log.assert_frontier(batch.frontier)
+            batch.append_to(log)
             feed.sent += batch.sent
             if speed:
                 due = (batch.frontier - START) / timedelta(seconds=1) / speed

@@ -70,10 +70,13 @@ class Ledger:
 
     def _held(self, part: pa.Table, name: str) -> list[Row]:
         """All entries about some things."""
-        values = pc.unique(part[name])
-        ends = pc.min_max(values).as_py()  # by which files are pruned
-        where = pc.field(name).isin(values) & (pc.field(name) >= ends["min"]) & (pc.field(name) <= ends["max"])
-        return list(self.lake.read(self.table, None, where).to_pylist())
+        return list(self.lake.read(self.table, None, _among(name, part[name])).to_pylist())
+
+
+def _among(name: str, values: pa.Array | pa.ChunkedArray) -> pc.Expression:
+    """Rows where a column has one of these values; between the ends too, by which files are pruned."""
+    ends = pc.min_max(values).as_py()
+    return pc.field(name).isin(pc.unique(values)) & (pc.field(name) >= ends["min"]) & (pc.field(name) <= ends["max"])
 
 
 Say = Callable[[Sequence[Row]], Row | None]
@@ -121,9 +124,7 @@ def _models(lake: Lake, offsets: Sequence[int]) -> dict[int, str]:
     if not lake.exists(EVENTS) or not offsets:
         return {}
     declared, found = {one.model for one in Sources(lake.root).definitions}, dict[int, str]()
-    place = pc.field("offset")
-    where = place.isin(pa.array(offsets)) & (place >= min(offsets)) & (place <= max(offsets))
-    for row in lake.read(EVENTS, ["offset", "payload"], where).to_pylist():
+    for row in lake.read(EVENTS, ["offset", "payload"], _among("offset", pa.array(offsets))).to_pylist():
         try:
             name = msgspec.json.decode(row["payload"], type=_Named).model
         except (msgspec.DecodeError, UnicodeDecodeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -122,13 +123,18 @@ def now(lake: Lake, table: Table = STATISTICS) -> Reached | None:
     return Reached(str(found.metadata().id), int(found.version()), at)
 
 
-def standing(lake: Lake, name: str) -> SinkStatus:
-    """How far a sink has been told, and how far the lake is. A damaged note is its error."""
+def standing(lake: Lake, names: Sequence[str]) -> list[SinkStatus]:
+    """How far each sink has been told, and how far the lake is. A damaged note is its error."""
+    ahead = {table: now(lake, table) for table in {FOLLOWS[name] for name in names}}
+    return [_standing(lake, name, ahead[FOLLOWS[name]]) for name in names]
+
+
+def _standing(lake: Lake, name: str, ahead: Reached | None) -> SinkStatus:
     try:
         found = told(lake.root, name)
     except StateError as error:
         found = Told(error=str(error))
-    reached, ahead = found.reached, now(lake, FOLLOWS[name])
+    reached = found.reached
     same = reached is not None and ahead is not None and reached.table == ahead.table
     return SinkStatus(
         name,
