@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import asdict
+from functools import partial
 from textwrap import fill
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -52,14 +53,15 @@ def sinks(asked: Namespace) -> int:
     failed = False
     if not asked.status:
         of, told_to = feeds(Lake(root), settings, names), {name: opened(settings, name) for name in names}
+        say = partial(told.print, soft_wrap=True, markup=False, highlight=False)
         for error in unknown_hosts(settings, names):
-            told.print(str(error), soft_wrap=True, markup=False, highlight=False)
+            say(str(error))
         with leases.hold_by_process(root, [f"sink-{name}" for name in names], "sinks"):
             if asked.once:
                 failed = bool(sum(not once(of[name], name, sink) for name, sink in told_to.items()))
             else:
                 with stoppable() as stop:
-                    _follow_all(told_to, lambda name, sink: follow(of[name], name, sink, stop), stop)
+                    _follow_all(told_to, lambda name, sink: follow(of[name], name, sink, stop, say), stop)
     found = standing(Lake(root), names)
     answer(asked, [plain(asdict(one)) for one in found], lambda: view.sinks(found))
     return 1 if failed else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ from deltalake import DeltaTable
 from pipelines import checkpoint, files, leases, settle, whole
 from pipelines.contract import Table
 from pipelines.gold.tables import FRONTIERS
-from pipelines.jobs import NAMES, RECONCILE
+from pipelines.jobs import NAMES, RECONCILE, chains
 from pipelines.lake import Lake, stands
 from pipelines.log import Log, log_at
 from pipelines.paths import chains_of, existing, log_path
 from pipelines.redriven import redriven
 from pipelines.silver.tables import DUPLICATES, ORPHANS, QUARANTINE, RECONCILED
 from pipelines.sinks.told import SinkStatus, noted, standing
+
+_SOURCES = {job.name: list(job.streams.values()) for chain in chains(horizon=timedelta()) for job in chain}
+"""By job, the tables that it follows; None for the log."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +154,8 @@ def _jobs(root: Path, log: Log, rows: Callable[[Table], int]) -> Iterator[JobSta
 
 
 def _idle(root: Path, log: Log, name: str) -> JobStatus:
-    """A job that never ran: before the first of the flow waits all of the log, before the others nothing yet."""
-    events, seconds = _lag(root, log, None, [None] if name == NAMES[0] else [])
+    """A job that never ran: before it waits all that its sources hold."""
+    events, seconds = _lag(root, log, None, _SOURCES[name])
     return JobStatus(name, False, None, None, events, seconds, None, 0, 0)
 
 

@@ -126,6 +126,11 @@ def test_a_job_that_is_killed_goes_on_in_the_same_run(root: Path, tmp_path: Path
 # told by Kafka
 
 
+@pytest.mark.parametrize("said", [b"", b"\xff{", b"[]", b'{"release": "m/late/1"}', b'{"release": 1, "digest": 2, "run_id": 3}'])
+def test_a_message_that_orders_nothing_is_none(said: bytes) -> None:
+    assert consumer._order(said) is None
+
+
 def launcher(root: Path, address: str) -> Loop:
     """A launcher that orders training over a topic, and releases what there is."""
     definition = model_file(root.parent / "models", f'target = "kafka"\nurl = "{address}"\ntopic = "orders"')
@@ -152,9 +157,12 @@ def test_an_order_is_trained_once_though_it_comes_twice_and_the_job_is_killed(tm
         ((key, order),) = messages(running.address, "orders")
         assert trained(job(tmp_path, *told)) == ["m/late/1"]
         producer = Producer({"bootstrap.servers": running.address})
+        producer.produce("orders", b"no order")
         producer.produce("orders", order.encode(), key.encode())
         producer.flush(10)
-        assert trained(job(tmp_path, *told)) == []
+        passed = job(tmp_path, *told)
+        assert trained(passed) == []
+        assert "offset 1: no order, passed over" in passed.stderr
         run_id = json.loads(order)["run_id"]
         assert loop.tracking.status(run_id)[0] == "FINISHED"
         assert len(loop.tracking.client.search_model_versions(f"run_id = '{run_id}'")) == 1

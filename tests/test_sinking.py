@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -12,7 +13,7 @@ from pipelines.errors import MachineError
 from pipelines.lake import Lake
 from pipelines.page.sums import Kept
 from pipelines.sinks.changelog import of_revision as message
-from pipelines.sinks.follow import tell
+from pipelines.sinks.follow import follow, tell
 from pipelines.sinks.influx import line
 from pipelines.sinks.otlp import request
 from pipelines.sinks.remote_write import legal, series
@@ -98,6 +99,23 @@ def test_after_a_failure_the_same_is_told_again_although_more_has_come(tmp_path:
     assert tell(Metrics(Kept(lake), DAY), "one", listener)
     assert not tell(Metrics(Kept(lake), DAY), "one", listener)
     assert told(lake.root, "one").reached == now(Lake(lake.root))
+
+
+def test_a_sink_that_goes_down_is_said_once_and_again_when_it_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.sinks.follow._PAUSE", 0.01)
+    lake, _ = filled(tmp_path / "lake", days=1)
+    listener, stopping, said = Listener(), Event(), list[str]()
+    listener.fails_after = 0
+
+    def say(line: str) -> None:
+        said.append(line)
+        listener.fails_after = -1
+        if len(said) == 2:
+            stopping.set()
+
+    follow(Metrics(Kept(lake), DAY), "one", listener, stopping, say)
+    assert "sink_unreachable" in said[0]
+    assert said[1:] == ["one: told again"]
 
 
 def test_a_note_that_is_damaged_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

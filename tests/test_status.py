@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.bronze.tables import EVENTS
 from pipelines.errors import StateError
 from pipelines.gold.tables import FRONTIERS
 from pipelines.jobs import NAMES, RECONCILE
@@ -51,6 +52,14 @@ def test_where_there_is_no_lake_there_is_no_status(tmp_path: Path) -> None:
     with pytest.raises(StateError) as refused:
         status(tmp_path)
     assert refused.value.code == "no_lake"
+
+
+def test_before_a_job_that_never_ran_waits_all_that_its_source_holds(lake: Lake) -> None:
+    lake.create(EVENTS)
+    lake.append(EVENTS, EVENTS.frame([EVENTS.row(payload=b"x")] * 3), Mark("land", 0), {})
+    waits = {each.job: each.lag_events for each in status(lake.root).jobs}
+    assert {name: count for name, count in waits.items() if count} == {"land": 10, "refine": 3, RECONCILE: 10}
+    assert job(status(lake.root), "refine").lag_seconds > 0
 
 
 def test_every_job_is_named_in_the_order_of_the_flow(lake: Lake) -> None:

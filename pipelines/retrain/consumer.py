@@ -36,6 +36,8 @@ ENDED = ("FINISHED", "FAILED", "KILLED")
 PATIENCE = 10
 """Seconds without a message after which `--once` ends."""
 Order = dict[str, Any]
+ORDERED = ("release", "digest", "run_id", "tracking_uri", "model")
+"""What an order has to say."""
 
 
 def fit(rows: pa.Table) -> Pipeline:
@@ -158,10 +160,23 @@ def _orders(brokers: str, topic: str, *, once: bool) -> Iterator[Order]:
                 continue
             if error := message.error():
                 raise SystemExit(f"{brokers}, topic {topic}: {error.str()}")
-            yield json.loads(message.value() or b"")
+            if order := _order(message.value() or b""):
+                yield order
+            else:
+                print(f"topic {topic}, partition {message.partition()}, offset {message.offset()}: no order, passed over", file=sys.stderr)
             consumer.commit(message=message, asynchronous=False)
     finally:
         consumer.close()
+
+
+def _order(said: bytes) -> Order | None:
+    """What a message orders; None for one that says less than that."""
+    try:
+        order = json.loads(said)
+    except ValueError:
+        return None
+    named = isinstance(order, dict) and all(isinstance(order.get(name), str) for name in ORDERED)
+    return order if named else None
 
 
 def main(words: list[str] | None = None) -> None:

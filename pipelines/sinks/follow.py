@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from threading import Event
 from typing import Any, Protocol
@@ -67,10 +67,13 @@ def once(feed: Feed, name: str, sink: Sink) -> bool:
     return True
 
 
-def follow(feed: Feed, name: str, sink: Sink, stopping: Event) -> None:
-    """Tell a sink what comes, until told to stop; after a failure with growing pauses."""
-    pause = _PAUSE
+def follow(feed: Feed, name: str, sink: Sink, stopping: Event, say: Callable[[str], None]) -> None:
+    """Tell a sink what comes, until told to stop; after a failure with growing pauses. Says when it fails, and when it is back."""
+    pause, was_well = _PAUSE, True
     while not stopping.is_set():
         well = once(feed, name, sink)
+        if well != was_well:
+            say(f"{name}: " + ("told again" if well else told(feed.lake.root, name).error))
+        was_well = well
         stopping.wait(_LOOK if well else pause)
         pause = _PAUSE if well else min(2 * pause, _LONGEST_PAUSE)
