@@ -39,7 +39,10 @@ def at_most(value: float) -> Wanted:
 
 @dataclass(frozen=True)
 class Check:
-    """One promise: how to try it, at which sizes, and what its figures must be."""
+    """One promise: how to try it, at which sizes, and what its figures must be.
+
+    `apart`: it asks nothing of the session, but starts applications of its own, each of which leaves a core idle.
+    """
 
     id: str
     promise: str
@@ -47,6 +50,7 @@ class Check:
     short: int
     full: int
     wanted: Mapping[str, Wanted]
+    apart: bool = False
 
 
 @dataclass(frozen=True)

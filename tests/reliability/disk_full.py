@@ -102,6 +102,7 @@ CHECK = Check(
         "otherwise": exactly(0),
         "imported_lost_or_doubled": exactly(0),
     },
+    apart=True,
 )
 
 

@@ -84,6 +84,7 @@ CHECK = Check(
         "looks": at_least(20),
         "looks_that_saw_half_a_batch": exactly(0),
     },
+    apart=True,
 )
 
 
@@ -93,7 +94,7 @@ def planned(seed: int, size: int) -> list[Death]:
     In the full size 20 lives end at each point and 50 at any moment, in the short one 1; of each kind half in each chain.
     """
     each = max(1, min(20, size // 20_000))
-    ends = [*POINTS] * each + [ANY_MOMENT] * max(1, each * 5 // 2)
+    ends = [*POINTS] * each + [ANY_MOMENT] * max(1, (each - 1) * 50 // 19)
     deaths = [(end, CHAINS[(seed + number + number // len(POINTS)) % 2]) for number, end in enumerate(ends)]
     return random.Random(f"kill {seed}").sample(deaths, len(deaths))
 

@@ -40,6 +40,7 @@ retain = "10 seconds"
 """
 LULL, SHORT_LULL = 30.0, 1.0
 """Seconds that the application is at work before the next operation, in the full size and in the short one."""
+SHORT = 1_000
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def run(seed: int, size: int, folder: Path, spark: SparkSession) -> Figures:
     reader = Reader(place, truth, WINDOW)
     storm = Storm(place, random.Random(f"storm {seed}"), reader)
     reader.start()
-    rage(storm, operations, pieces, max(1, batch // 3), lull=LULL if size > 1_000 else SHORT_LULL)
+    rage(storm, operations, pieces, max(1, batch // 3), short=size <= SHORT)
     place.append(rest, most=max(1, batch // 3))
     last = place.start("run", "--once")
     assert last.wait() == 0, place.told(last)
@@ -144,20 +145,19 @@ def run(seed: int, size: int, folder: Path, spark: SparkSession) -> Figures:
     }
 
 
-def rage(storm: Storm, operations: list[Operation], pieces: list[list[Record]], most: int, *, lull: float) -> None:
-    """Operation upon operation, while records come in appends of at most so many, with so many seconds in between."""
+def rage(storm: Storm, operations: list[Operation], pieces: list[list[Record]], most: int, *, short: bool) -> None:
+    """Operation upon operation, while records come in appends of at most so many.
+
+    The application is at work before each; in the short size not before `erase`, which processes what has come by itself.
+    """
     application = None
     for operation, piece in zip(operations, pieces, strict=True):
-        of_all, compacted = application is None and not operation.beside, compactions(storm.place.lake)
-        application = application or storm.place.start("run", *operation.beside)
         load = threading.Thread(target=append_slowly, args=(storm.place, piece, most))
-        before = storm.place.planned("land")
-        load.start()
-        until(lambda: storm.place.planned("land") > before)  # noqa: B023
-        time.sleep(lull)
-        if of_all:  # it compacts by itself, in its own time
-            until(lambda: compactions(storm.place.lake) > compacted)  # noqa: B023
-        if not operation.beside:
+        if short and operation.person:
+            load.start()
+        else:
+            application = at_work(storm.place, application, operation, load, SHORT_LULL if short else LULL)
+        if application is not None and not operation.beside:
             storm.stop(application)
             application = None
         if operation.records:
@@ -171,6 +171,20 @@ def rage(storm: Storm, operations: list[Operation], pieces: list[list[Record]], 
         load.join()
     if application is not None:
         storm.stop(application)
+
+
+def at_work(
+    place: Place, running: subprocess.Popen[bytes] | None, operation: Operation, load: threading.Thread, lull: float
+) -> subprocess.Popen[bytes]:
+    """The application that runs before an operation, or one that is started, after so many seconds under load."""
+    of_all, compacted, before = running is None and not operation.beside, compactions(place.lake), place.planned("land")
+    application = running or place.start("run", *operation.beside)
+    load.start()
+    until(lambda: place.planned("land") > before)
+    time.sleep(lull)
+    if of_all:  # it compacts by itself, in its own time
+        until(lambda: compactions(place.lake) > compacted)
+    return application
 
 
 CHECK = Check(
@@ -190,6 +204,7 @@ CHECK = Check(
         "looks": at_least(20),
         "looks_that_saw_half_a_batch": exactly(0),
     },
+    apart=True,
 )
 
 

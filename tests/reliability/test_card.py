@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,31 @@ from pyspark.sql import SparkSession
 
 from tests.reliability import __main__ as command
 from tests.reliability import card, corpus
-from tests.reliability.check import Check, Figures, at_least, exactly, perform
+from tests.reliability.check import Check, Figures, Result, at_least, exactly, perform
 
 SEED = 1
 NOBODY: Any = None
 """The session of checks that need none."""
 
 
+@pytest.fixture(scope="session")
+def result_of(
+    request: pytest.FixtureRequest, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Check], Result]]:
+    """How to get the result of a check at its short size."""
+    chosen = [item.callspec.params["check"] for item in request.session.items if item.get_closest_marker("reliability")]
+
+    def performed(check: Check) -> Result:
+        return perform(check, SEED, check.short, tmp_path_factory.mktemp(check.id), spark)
+
+    with card.beside(chosen, performed) as asked:
+        yield asked
+
+
 @pytest.mark.reliability
 @pytest.mark.parametrize("check", card.CHECKS, ids=lambda check: check.id)
-def test_a_check_passes(spark: SparkSession, tmp_path: Path, check: Check) -> None:
-    result = perform(check, SEED, check.short, tmp_path, spark)
+def test_a_check_passes(result_of: Callable[[Check], Result], check: Check) -> None:
+    result = result_of(check)
     print(json.dumps(result.body(), indent=2))
     assert result.passed, "\n".join([*result.missed, *result.figures.get("examples", [])])
 
@@ -79,6 +95,17 @@ def test_a_finished_check_is_not_run_again_unless_asked_for(tmp_path: Path) -> N
     assert (one.ran, two.ran) == ([(SEED, 2)], [(SEED, 2)])
     ran(tmp_path, one, two, again=True)
     assert (len(one.ran), len(two.ran)) == (2, 2)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_runs_apart_runs_beside_the_others_but_not_at_full_size(tmp_path: Path, full: bool) -> None:
+    def here(*_: Any) -> Figures:
+        return {"beside": threading.current_thread() is not threading.main_thread()}
+
+    one = Check("one", "It runs on the session", here, 1, 2, {"beside": exactly(False)})
+    other = Check("other", "It runs apart", here, 1, 2, {"beside": exactly(not full)}, apart=True)
+    results = card.run([one, other], lambda: NOBODY, tmp_path, seed=SEED, full=full)
+    assert [result.passed for result in results] == [True, True]
 
 
 def test_another_size_or_seed_is_another_run(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ CHECK = Check(
     "writers",
     "Who comes second to a lake, a killed application's JVM included, is refused within 10 seconds or does no harm",
     run,
-    short=2,
+    short=1,
     full=20,
     wanted={
         **AGREES,
