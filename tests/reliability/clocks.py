@@ -29,7 +29,7 @@ SECOND = timedelta(seconds=1)
 def run(seed: int, size: int, folder: Path, spark: SparkSession) -> Figures:
     truth = poisoned(seed, size)
     lake = folder / "lake"
-    settings = lakes.settings_for(lake, log_batch_records=max(1000, size // 12))
+    settings = lakes.settings_for(lake, log_batch_records=max(4000, size // 12))
     ahead, seen = -1e9, 0
     for piece in parts(truth.records, RUNS):
         process(settings, spark, piece, most=1000)

@@ -1,4 +1,4 @@
-"""Order: the events of one night in up to ten orders, each in batches, partitions, cores and time zones of its own. One content.
+"""Order: the events of one night in three to ten orders, each in batches, partitions, cores and time zones of its own. One content.
 
 The night is one in which a host's clock is put back: local times come twice. Repetitions and contradictions are among the events.
 """
@@ -35,7 +35,7 @@ PLACES = ("offset", "partition", "first_offset", "first_partition", "appended_at
 """Columns that say where in the log something stands, or name such a place; another order has other places."""
 NIGHT = datetime(2025, 11, 2, 3, tzinfo=UTC)
 """Four hours in which New York comes to another day, and to one o'clock twice."""
-SHORT, ORDERS = 2_000, 4
+SHORT, ORDERS = 2_000, 3
 """Up to this size so many orders do, one of them on another host too; above it all are taken, and each host once."""
 
 

@@ -47,7 +47,7 @@ Key = tuple[str, str, str]
 def run(seed: int, size: int, folder: Path, spark: SparkSession) -> Figures:
     lake = folder / "lake"
     records = log(seed, size)
-    settings = lakes.settings_for(lake, log_batch_records=max(200, len(records) // 12))
+    settings = lakes.settings_for(lake, log_batch_records=max(1000, len(records) // 12))
     apart: list[str] = []
     compared = seen = 0
     for piece in parts(records, RUNS):
