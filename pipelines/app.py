@@ -41,8 +41,9 @@ class Application:
     """All jobs (or some) of one lake in one Spark application.
 
     `with Application(settings, spark) as app: app.start() … app.stop()`, or `app.drain()` for what is there now. Leases are held
-    inside the `with`. `given` definitions stand before the log, for tests; others are declared in it by `start`. `watched`: the rules
-    by which alerts, drift and triggers are posted whenever the frontier has moved. `topic`: what the landing job takes into the log.
+    inside the `with`. `given` definitions stand before the log, for tests; others are declared in it, where the landing job is among
+    the jobs. `watched`: the rules by which alerts, drift and triggers are posted whenever the frontier has moved. `topic`: what the
+    landing job takes into the log.
     """
 
     def __init__(
@@ -63,8 +64,8 @@ class Application:
         self.log = log_at(place_log(self.root, settings.log.kept), durable=settings.log.fsync)
         self._definitions, self._given = definitions, given
         self._watch = Watch(self.lake, watched)
-        lands = any(job.name == "land" for group in self.groups for job in group.jobs)
-        self._intake = Intake(self.log, topic) if topic is not None and topic.brokers and lands else None
+        self._lands = any(job.name == "land" for group in self.groups for job in group.jobs)
+        self._intake = Intake(self.log, topic) if topic is not None and topic.brokers and self._lands else None
         self._backfilled: list[Definition] = []
         self._stack = ExitStack()
         self._stopping = threading.Event()
@@ -88,7 +89,8 @@ class Application:
             guards.refuse_old_tables(self.lake)
             guards.refuse_a_short_log(self.root, self.log.end(), self._landed())
             DefinitionBook(self.lake).erasures()  # before anything starts, if their key is lost
-            declare(self.log, self.lake, self._definitions)
+            if self._lands:  # what others append, none of their jobs would take in
+                declare(self.log, self.lake, self._definitions)
         except BaseException:
             self._stack.close()
             raise
@@ -116,14 +118,14 @@ class Application:
     def drain(self, progress: Callable[[], None] = lambda: None, *, tick: bool = True) -> None:
         """Process what is in the log now, and stop: chain after chain, then reconcile until nothing is left.
 
-        `tick`: state the present as the frontier first, which is a record more in a live log.
+        `tick`: state the present as the frontier first, which is a record more in a live log; for the landing job to take in.
         """
         # A query that ends within seconds would never see to its state, and each start read all that it ever changed.
         self.spark.conf.set("spark.sql.streaming.stateStore.maintenanceInterval", "1s")
         if self._intake is not None:
             self._intake.catch_up(progress)
         self._prepare(progress)
-        if tick:
+        if tick and self._lands:
             self.log.tick()
         self._drain(progress, self.groups)
         if self.reconciles and self._consumed(wait=False):

@@ -32,6 +32,20 @@ def _check(name: str) -> str:
 
 MUTANTS = (
     Mutant(
+        "a job that lands nothing declares models",
+        "app.py",
+        "if self._lands:  #",
+        "if self._definitions:  #",
+        "tests/test_running.py::test_only_an_application_that_lands_records_adds_to_the_log",
+    ),
+    Mutant(
+        "a job that lands nothing states frontiers",
+        "app.py",
+        "if tick and self._lands:",
+        "if tick:",
+        "tests/test_running.py::test_only_an_application_that_lands_records_adds_to_the_log",
+    ),
+    Mutant(
         "a stage is missing in the bundle",
         "../conf/jobs.yml",
         "    tally:\n",

@@ -1,8 +1,9 @@
-"""All jobs at once, fed while they run."""
+"""Jobs as applications: all at once, fed while they run; and some of them."""
 
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from pyspark.sql import SparkSession
 from pipelines import checkpoint, settle
 from pipelines.app import Application
 from pipelines.lake import Lake
-from pipelines.paths import checkpoints
+from pipelines.log import log_at
+from pipelines.paths import checkpoints, log_path
 from pipelines.silver.tables import DUPLICATES, FEEDBACK, INFERENCES, LABELLED, RECONCILED
 from tests import lakes
 from tests.bench.load import definitions
@@ -61,3 +63,16 @@ def test_what_the_join_still_has_before_it_is_not_handed_over_to_it(spark: Spark
         "duplicates": sent.repeated,
     }
     assert lake.read(RECONCILED, []).num_rows == 0
+
+
+def test_only_an_application_that_lands_records_adds_to_the_log(spark: SparkSession, tmp_path: Path) -> None:
+    settings, declared = lakes.settings_for(tmp_path / "lake"), definitions(tmp_path)
+    added = []
+    for job in ("land", "tally", "reconcile"):
+        with closing(log_at(log_path(settings.lake.path))) as log:
+            log.append([b"live"])
+            before = log.end()
+        with Application(settings, spark, jobs=[job], definitions=declared) as app:
+            app.drain()
+            added.append(app.log.end() - before)
+    assert added == [len(declared) + 1, 0, 0]
