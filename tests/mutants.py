@@ -32,6 +32,13 @@ def _check(name: str) -> str:
 
 MUTANTS = (
     Mutant(
+        "a part of the client of Kafka is used that nobody imports",
+        "log/kafka.py",
+        '    extra("confluent_kafka.admin", "kafka")\n',
+        "",
+        "tests/test_kafka_named.py::test_a_process_that_imports_nothing_of_kafka_before_can_ask_about_a_topic",
+    ),
+    Mutant(
         "a job that lands nothing declares models",
         "app.py",
         "if self._lands:  #",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
@@ -35,3 +38,9 @@ def test_a_broker_that_refuses_is_told_from_one_that_is_not_there(told: list[str
     assert error.code == code
     assert said in error.message
     assert "(after" not in error.message
+
+
+def test_a_process_that_imports_nothing_of_kafka_before_can_ask_about_a_topic() -> None:
+    asks = "from pipelines.log.kafka import Asked, Kafka; Asked(Kafka('127.0.0.1:1', 'topic', {}, ''))"
+    done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

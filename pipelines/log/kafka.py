@@ -45,8 +45,10 @@ Bounds = Mapping[int, tuple[int, int]]
 
 
 def library() -> ModuleType:
-    """confluent_kafka. Raises MachineError `extra_missing`."""
-    return extra("confluent_kafka", "kafka")
+    """confluent_kafka, and its part `admin`, which it does not import itself. Raises MachineError `extra_missing`."""
+    found = extra("confluent_kafka", "kafka")
+    extra("confluent_kafka.admin", "kafka")
+    return found
 
 
 def received(message: Any) -> datetime | None:
