@@ -50,7 +50,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             told = stack.enter_context((folder / f"{name}.txt").open("wb"))
             command = [str(_BIN / "spark-class"), f"org.apache.spark.deploy.{words[0]}", *words[1:]]
             daemon = subprocess.Popen(
-                command, stdout=told, stderr=told, env={**_environment(), "SPARK_WORKER_DIR": str(folder / "work")}
+                command, stdout=told, stderr=told, env={**without_checkout(), "SPARK_WORKER_DIR": str(folder / "work")}
             )
             stack.callback(_end, daemon)
             return daemon
@@ -84,11 +84,11 @@ def submit(
             stdout=file,
             stderr=file,
             cwd=told.parent,
-            env={**_environment(), **environment},
+            env={**without_checkout(), **environment},
         )
 
 
-def _environment() -> Mapping[str, str]:
+def without_checkout() -> Mapping[str, str]:
     """Nothing of this checkout on the path: what runs is the wheel."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return {
