@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from pipelines.definition import Definition
 from pipelines.log import EmbeddedLog
+from pipelines.log.kafka import TopicLog
 from pipelines.models import load_model
 from pipelines.paths import log_path
+from pipelines.sections import Kafka
 
 MODEL = """model = "shop"
 measures = ["latency_ms"]
@@ -154,8 +156,13 @@ class Stream:
         return payloads, _times(self.received[part])
 
 
-def append(stream: Stream, log: EmbeddedLog, start: int = 0, end: int | None = None, *, close: bool = True) -> int:
-    """Append records [start, end) with frontiers between them and, with `close`, one after all silence; the log's end."""
+def topic_of(lake: Path, brokers: str) -> Kafka:
+    """The topic of a lake, of its folder's name."""
+    return Kafka(brokers=brokers, topic=lake.name, options={}, password_file="")
+
+
+def append(stream: Stream, log: EmbeddedLog | TopicLog, start: int = 0, end: int | None = None, *, close: bool = True) -> None:
+    """Append records [start, end) with frontiers between them and, with `close`, one after all silence."""
     until = len(stream) if end is None else min(end, len(stream))
     for count, first in enumerate(range(start, until, APPEND), start=1):
         payloads, received = stream.block(first, min(first + APPEND, until))
@@ -164,12 +171,11 @@ def append(stream: Stream, log: EmbeddedLog, start: int = 0, end: int | None = N
             log.assert_frontier(received[-1])
     if close:
         log.assert_frontier(_times(stream.received[until - 1 : until])[0] + WINDOW + timedelta(hours=2))
-    return log.end()
 
 
-def fill(lake: Path, load: Load) -> None:
-    """Append a whole load to the log of a lake, by a process of its own."""
-    options = {"events": load.events, "rate": load.rate, "seed": load.seed, "prefix": load.prefix}
+def fill(lake: Path, load: Load, brokers: str = "") -> None:
+    """Append a whole load to the log of a lake, or to its topic where brokers are named, by a process of its own."""
+    options = {"events": load.events, "rate": load.rate, "seed": load.seed, "prefix": load.prefix, "brokers": brokers}
     command = [sys.executable, "-m", "tests.bench.load", str(lake), "--start", load.start.isoformat()]
     command += [f"--{name}={value}" for name, value in options.items()]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
@@ -187,8 +193,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=Load.seed)
     parser.add_argument("--prefix", default=Load.prefix)
     parser.add_argument("--start", type=datetime.fromisoformat, default=Load.start)
+    parser.add_argument("--brokers", default="")
     given = vars(parser.parse_args())
-    log = EmbeddedLog(log_path(given.pop("lake")), durable=False)
+    lake, brokers = given.pop("lake"), given.pop("brokers")
+    log = TopicLog(topic_of(lake, brokers)) if brokers else EmbeddedLog(log_path(lake), durable=False)
     append(Stream(Load(**given)), log)
     log.close()
 

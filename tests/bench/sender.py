@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.log import EmbeddedLog
+from pipelines.log.kafka import TopicLog
 from pipelines.paths import log_path
-from tests.bench.load import DELAY, TWICE, feedback, inference
+from tests.bench.load import DELAY, TWICE, feedback, inference, topic_of
 
 TICK = 0.1
 """Seconds between two appends."""
@@ -82,9 +83,9 @@ class Sender:
         return [feedback(f"f{first + i:012d}", f"r{of:012d}", now, of % 2) for i, of in enumerate(about.tolist())]
 
 
-def send(lake: Path, rate: int, seconds: int) -> Sent:
-    """Send on schedule; a tick that comes late is sent at once, and noted."""
-    log, sender = EmbeddedLog(log_path(lake)), Sender(rate)
+def send(lake: Path, rate: int, seconds: int, brokers: str = "") -> Sent:
+    """Send on schedule, to the log or to the lake's topic; a tick that comes late is sent at once, and noted."""
+    log, sender = TopicLog(topic_of(lake, brokers)) if brokers else EmbeddedLog(log_path(lake)), Sender(rate)
     began = time.monotonic()
     for number in range(int(seconds / TICK)):
         behind = time.monotonic() - began - number * TICK
@@ -96,9 +97,10 @@ def send(lake: Path, rate: int, seconds: int) -> Sent:
     return sender.sent
 
 
-def started(lake: Path, rate: int, seconds: int) -> subprocess.Popen[str]:
+def started(lake: Path, rate: int, seconds: int, brokers: str = "") -> subprocess.Popen[str]:
     """The same in a process of its own."""
-    command = [sys.executable, "-m", "tests.bench.sender", str(lake), f"--rate={rate}", f"--seconds={seconds}"]
+    options = [f"--rate={rate}", f"--seconds={seconds}", f"--brokers={brokers}"]
+    command = [sys.executable, "-m", "tests.bench.sender", str(lake), *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
 
 
@@ -107,6 +109,7 @@ def main() -> None:
     parser.add_argument("lake", type=Path)
     parser.add_argument("--rate", type=int, required=True)
     parser.add_argument("--seconds", type=int, required=True)
+    parser.add_argument("--brokers", default="")
     print(json.dumps(asdict(send(**vars(parser.parse_args())))))
 
 

@@ -15,6 +15,7 @@ import pipelines.job
 import pipelines.settle
 from pipelines.held import _Arrow
 from pipelines.lake import Lake
+from pipelines.log.intake import Intake
 from tests.bench.measure import cpu_seconds
 
 
@@ -98,6 +99,7 @@ def stages(into: Stages | None = None) -> Iterator[Stages]:
             (Lake, "lookup", _looked_up),
             (Lake, "frame", _handed),
             (Lake, "append", _committed),
+            (Intake, "catch_up", _taken),
         ):
             original = getattr(owner, name)
             stack.callback(setattr, owner, name, original)
@@ -139,6 +141,14 @@ def _computed(found: Stages, original: Call) -> Call:
             return original(*args)
 
     return hold
+
+
+def _taken(found: Stages, original: Call) -> Call:
+    def catch_up(*args: Any) -> Any:
+        with found.timed("intake"):
+            return original(*args)
+
+    return catch_up
 
 
 def _settled(found: Stages, original: Call) -> Call:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
@@ -100,7 +101,7 @@ def latency(lake: Path, table: Table) -> tuple[Numbers, Numbers]:
     appends = [(append.end, append.appended_at) for append in log.read(0, log.end())]
     log.close()
     ends, clocks = (np.array(column, "int64") for column in zip(*appends, strict=True))
-    offsets, visible = zip(*_commits(Lake(lake).path(table)), strict=True)
+    offsets, visible = zip(*commits(Lake(lake).path(table), "offset"), strict=True)
     appended = clocks[np.searchsorted(ends, np.concatenate(offsets), side="right")] / 1e6
     seen = np.repeat(np.array(visible) / 1e3, [len(part) for part in offsets])
     since = appended - clocks[0] / 1e6
@@ -109,15 +110,15 @@ def latency(lake: Path, table: Table) -> tuple[Numbers, Numbers]:
     return since[measured][order], (seen - appended)[measured][order]
 
 
-def _commits(path: Path) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Log offsets of the rows that each commit brought, and its time in milliseconds; compaction brings none."""
+def commits(path: Path, column: str) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """A column of the rows that each commit brought, and its time in milliseconds; compaction brings none."""
     for file in sorted((path / "_delta_log").glob("*.json")):
         actions = [json.loads(line) for line in file.read_text().splitlines()]
         at = next((action["commitInfo"]["timestamp"] for action in actions if "commitInfo" in action), 0)
         for action in actions:
             if action.get("add", {}).get("dataChange"):
-                rows = pq.ParquetFile(path / action["add"]["path"]).read(["offset"])
-                yield rows["offset"].to_numpy(), at
+                rows = pq.ParquetFile(path / action["add"]["path"], coerce_int96_timestamp_unit="us").read([column])
+                yield rows[column].cast(pa.int64()).to_numpy(), at
 
 
 def summary(since: Numbers, lag: Numbers) -> dict[str, float]:
