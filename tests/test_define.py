@@ -240,8 +240,9 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
 @given(body=bodies())
 def test_any_body_is_judged_as_the_verifier_does_and_stops_no_job(body: dict[str, Any]) -> None:
     payload = define(body)
-    assert by_refine(payload) == by_the_verifier(payload)
-    if by_refine(payload) is None:
+    reason = by_refine(payload)
+    assert reason == by_the_verifier(payload)
+    if reason is None:
         agree(Definition.of(body, 0), independent(body, 0))
 
 
@@ -252,7 +253,9 @@ SHOWN: list[dict[str, Any]] = [
     {"score": 0.999, "scores": {"spam": 1.0}},
     {},
 ]
+COLUMNS = [shown(**said) for said in SHOWN]
 OUTCOMES: list[float | str | None] = [None, 0.0, 1.0, -1e9, 1e12, 0.1, "yes", "cat", ""]
+UNITS = Units(pa.array(["default"]), pa.array(["1"]), column("segments", [("origin", "JFK")]), np.array([0]))
 VOTES = [
     Vote("a", "assert", 1.0, 0, 1, "ann", "expert"),
     Vote("b", "assert", "yes", 1, 2, "bob", "user"),
@@ -266,8 +269,7 @@ VOTES = [
 def agree(ours: Definition, theirs: Independent) -> None:
     """That gold can work with a definition, and that the verifier reads the same out of it."""
     assert (ours.hash, ours.policy.hash if ours.policy else "") == (theirs.hash, theirs.policy_hash)
-    units = Units(pa.array(["default"]), pa.array(["1"]), column("segments", [("origin", "JFK")]), np.array([0]))
-    for said in SHOWN:
+    for said, columns in zip(SHOWN, COLUMNS, strict=True):
         told = Judged(
             said.get("prediction", said.get("prediction_text")), said.get("score"), said.get("scores")
         )
@@ -277,10 +279,10 @@ def agree(ours: Definition, theirs: Independent) -> None:
             expected = [independent_silence(theirs, told), *(answer(theirs, stated(o), told) for o in OUTCOMES)]
             known = []
             for value, by_the_other in zip(values, expected, strict=True):
-                found = list(terms(ours, shown(**said), value))
+                found = list(terms(ours, columns, value))
                 assert amounts_of(found) == {term[:2]: term[2] for term in by_the_other if term[2]}
                 known.append(Known("answered", np.array([0]), found))
-            increments(ours, units, known)
+            increments(ours, UNITS, known)
     if ours.policy is not None:
         sequence(VOTES, ours.policy, 0)
 

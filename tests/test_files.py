@@ -78,7 +78,8 @@ def test_spark_reads_what_was_written(spark: SparkSession, lake: Lake) -> None:
 def test_files_are_passed_over_by_their_statistics_and_no_row_is_lost(lake: Lake) -> None:
     everything = rows()
     for column in STATISTICS.skipping:
-        for value in sorted(set(everything[column].to_pylist()))[::3]:
+        values = sorted(set(everything[column].to_pylist()))
+        for value in values[:: 1 + len(values) // 12]:
             for holds in (ds.field(column) == value, ds.field(column) > value, ds.field(column) <= value):
                 found = files.read(lake.path(STATISTICS), lake.open(STATISTICS), None, holds)
                 assert by_bucket(found) == by_bucket(everything.filter(holds))
@@ -91,7 +92,7 @@ def test_a_flipped_bit_anywhere_is_an_error(lake: Lake) -> None:
     file, written = data_files(lake)[0], by_bucket(rows())
     content, chosen = file.read_bytes(), random.Random(2)
     assert files.is_whole(file)
-    for _ in range(300):
+    for _ in range(100):
         at = chosen.randrange(len(content))
         file.write_bytes(content[:at] + bytes([content[at] ^ 1 << chosen.randrange(8)]) + content[at + 1 :])
         assert files.is_whole(file) is False

@@ -28,7 +28,8 @@ from pipelines.errors import HindsightError
 from pipelines.health.checks import checks
 from pipelines.jobs import NAMES
 from pipelines.lake import Lake
-from pipelines.log import SharedLog, log_at
+from pipelines.log import log_at
+from pipelines.log.shared import SharedLog
 from pipelines.maintain import maintain
 from pipelines.paths import checkpoints, log_path, place_log
 from pipelines.rebuild import rebuild
