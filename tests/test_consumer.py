@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from tests.retraining import fill, model_file, steps, trigger
 pytestmark = [pytest.mark.filterwarnings(f"ignore::{kind}") for kind in ("DeprecationWarning", "FutureWarning", "UserWarning")]
 SPARK = "sys.exit('pyspark' in sys.modules and 'mlflow' not in sys.modules)"
 """Ends with 1 where Spark was imported; MLflow does that by itself, where there is one."""
+Follow = Callable[[str], list[str]]
 DIE = "os.kill(os.getpid(), 9)"
 """What a job does that is killed."""
 
@@ -62,7 +64,24 @@ def job(tmp_path: Path, *words: str, instead: str = "pass", **environment: str) 
 def trained(done: subprocess.CompletedProcess[str]) -> list[str]:
     """The releases that a job has trained from, in its order."""
     assert done.returncode == 0, done.stderr[-3000:]
-    return [line.split()[2].rstrip(":") for line in done.stderr.splitlines() if line.startswith("trained from")]
+    return told(done.stderr)
+
+
+def told(said: str) -> list[str]:
+    return [line.split()[2].rstrip(":") for line in said.splitlines() if line.startswith("trained from")]
+
+
+@pytest.fixture
+def follow(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Follow:
+    """Follow a label in this process, which has imported already what takes seconds; the releases that were trained from."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def following(label: str) -> list[str]:
+        capsys.readouterr()
+        consumer.main(["--lake", str(tmp_path / "lake"), "--state", str(tmp_path / "state"), "--once", "--follow", label])
+        return told(capsys.readouterr().err)
+
+    return following
 
 
 def test_of_hindsight_it_imports_the_datasets_alone() -> None:
@@ -72,15 +91,15 @@ def test_of_hindsight_it_imports_the_datasets_alone() -> None:
     assert {name for name in named if name and name.startswith(("pipelines", "pyspark", "tests"))} == {"pipelines.dataset"}
 
 
-def test_each_release_is_trained_from_once_and_without_spark(root: Path, tmp_path: Path) -> None:
-    first, follow = cut(root), ("--follow", "m/late")
-    assert trained(job(tmp_path, *follow)) == [first.name]
+def test_each_release_is_trained_from_once_and_without_spark(root: Path, tmp_path: Path, follow: Follow) -> None:
+    first = cut(root)
+    assert trained(job(tmp_path, "--follow", "m/late")) == [first.name]
     second = cut(root, basis=["answered"])
-    assert trained(job(tmp_path, *follow)) == [second.name]
-    assert trained(job(tmp_path, *follow)) == []
+    assert follow("m/late") == [second.name]
+    assert follow("m/late") == []
     place = tmp_path / "state" / second.digest
-    told = json.loads((place / "told.json").read_text())
-    assert (told["release"], told["rows"]) == (second.name, second.splits["train"])
+    kept = json.loads((place / "told.json").read_text())
+    assert (kept["release"], kept["rows"]) == (second.name, second.splits["train"])
     rows = load(root, second.name, split="validation")
     assert joblib.load(place / "model.joblib").predict_proba(inputs(rows)).shape == (second.splits["validation"], 2)
 
@@ -93,20 +112,20 @@ def test_weights_count() -> None:
     assert said[0] > said[1] + 0.1
 
 
-def test_what_an_erasure_leaves_of_a_release_is_trained_from_anew(root: Path, tmp_path: Path) -> None:
+def test_what_an_erasure_leaves_of_a_release_is_trained_from_anew(root: Path, follow: Follow) -> None:
     first = cut(root)
-    assert trained(job(tmp_path, "--follow", "m/late")) == [first.name]
+    assert follow("m/late") == [first.name]
     drop(root, RELEASED, pa.array([3], pa.int64()))
     (heir,) = succeed(Lake(root), 4711)
     assert [one.name for one in releases(root)] == [heir.name]
-    assert trained(job(tmp_path, "--follow", "m/late")) == [heir.name]
+    assert follow("m/late") == [heir.name]
 
 
-def test_of_another_label_or_an_empty_lake_there_is_nothing_to_follow(root: Path, tmp_path: Path) -> None:
+def test_of_another_label_or_an_empty_lake_there_is_nothing_to_follow(root: Path, follow: Follow) -> None:
     assert releases(root) == []
     cut(root)
     assert (len(releases(root)), releases(root, "m", "kind")) == (1, [])
-    assert trained(job(tmp_path, "--follow", "m/kind")) == []
+    assert follow("m/kind") == []
 
 
 def test_a_job_that_is_killed_goes_on_in_the_same_run(root: Path, tmp_path: Path) -> None:
