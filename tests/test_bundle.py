@@ -185,13 +185,30 @@ def test_libraries_beside_the_wheel_are_those_of_the_extras() -> None:
         assert sorted(one["pypi"]["package"] for one in others) == sorted(needs.get(name, []))
 
 
-def test_the_wheel_that_the_bundle_builds_leaves_spark_and_delta_to_the_runtime(tmp_path: Path) -> None:
+def build(folder: Path, command: str) -> None:
+    """Run a command of the bundle in a copy of what a wheel is built from."""
     for name in ("pyproject.toml", "README.md", "pipelines"):
         source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    artifact = BUNDLE["artifacts"]["wheel"]
-    subprocess.run(["bash", "-c", artifact["build"]], cwd=tmp_path / artifact["path"], env={**os.environ, "PATH": path}, check=True)
+    where = folder / BUNDLE["artifacts"]["wheel"]["path"]
+    subprocess.run(["bash", "-c", command], cwd=where, env={**os.environ, "PATH": path}, check=True)
+
+
+def test_what_the_bundle_builds_its_wheel_from_leaves_spark_and_delta_to_the_runtime(tmp_path: Path) -> None:
+    before, pip, after = BUNDLE["artifacts"]["wheel"]["build"].partition("&& python3 -m pip wheel ")
+    assert pip
+    assert after.split()[-3:] == ["--wheel-dir", "dist", "build/workspace"]
+    build(tmp_path, before)
+    wanted = tomllib.loads((tmp_path / "build" / "workspace" / "pyproject.toml").read_text())["project"]
+    spark = [one for one in PROJECT["dependencies"] if _project(one) in ("pyspark", "delta-spark")]
+    assert len(spark) == 2
+    assert wanted == PROJECT | {"dependencies": [one for one in PROJECT["dependencies"] if one not in spark]}
+
+
+@pytest.mark.long
+def test_the_wheel_that_the_bundle_builds_leaves_spark_and_delta_to_the_runtime(tmp_path: Path) -> None:
+    build(tmp_path, BUNDLE["artifacts"]["wheel"]["build"])
     [wheel] = (tmp_path / "dist").glob("*.whl")  # where the jobs look for it
     with zipfile.ZipFile(wheel) as archive:
         [folder] = {name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name}

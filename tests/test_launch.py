@@ -86,7 +86,7 @@ def test_a_bad_challenger_is_refused(root: Path) -> None:
         pytest.param("modelless", "[no_model]", 120, marks=pytest.mark.long, id="modelless"),
     ],
 )
-def test_a_training_that_goes_wrong_fails_the_trigger_says_why_and_is_tried_again(
+def test_a_training_that_goes_wrong_fails_the_trigger_and_says_why(
     root: Path, entry: str, told: str, most: int, command: Any
 ) -> None:
     loop = ready(root, entry)
@@ -103,11 +103,6 @@ def test_a_training_that_goes_wrong_fails_the_trigger_says_why_and_is_tried_agai
     assert f"{failed['run_id']}.log" in told_people.replace("\n", "")
     assert told.splitlines()[-1] in told_people
     assert "hindsight launch --retry t1" in told_people
-    model_file(loop.models, f'project = "{PROJECT}"')
-    assert [row["step"] for row in retry(loop, "t1")][-1] == "promoted"
-    assert taken(loop) == ["claimed", "released", "started", "failed", "claimed", "released", "started", "trained", "judged", "promoted"]
-    assert loop.tracking.alias("m", CHAMPION) == "1"
-    assert [len(loop.tracking.runs("loop", "t1", attempt)) for attempt in (1, 2)] == [1, 1]
 
 
 def test_a_project_that_is_not_there_fails_the_trigger_by_its_name(root: Path) -> None:
@@ -151,13 +146,17 @@ def test_a_loss_by_which_nothing_could_be_judged_fails_the_trigger_before_anythi
     assert runs(loop) == []
 
 
-def test_a_run_that_registers_no_model_fails_the_trigger(root: Path) -> None:
+def test_a_run_that_registers_no_model_fails_the_trigger_which_is_tried_again_in_another(root: Path) -> None:
     loop = ready(root)
     run_id = loop.tracking.run_of("loop", "t1", 1, {})
     loop.tracking.client.set_terminated(run_id, "FINISHED")
     launch.append(loop.lake, "started", launch.first(trigger(), 1) | {"release": "m/late/1", "digest": "d"}, run_id=run_id)
     assert list(steps(turn(loop))) == ["failed"]
     assert "[no_model]" in histories(loop.lake)["t1"][-1]["reason"]
+    assert [row["step"] for row in retry(loop, "t1")][-1] == "promoted"
+    assert taken(loop) == ["started", "failed", "claimed", "released", "started", "trained", "judged", "promoted"]
+    assert loop.tracking.alias("m", CHAMPION) == "1"
+    assert [len(loop.tracking.runs("loop", "t1", attempt)) for attempt in (1, 2)] == [1, 1]
 
 
 def test_killed_at_every_point_a_launcher_leaves_one_run_and_every_step_once(root: Path) -> None:
