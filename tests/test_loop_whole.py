@@ -100,6 +100,7 @@ def test_from_a_trigger_to_a_champion_by_one_command(tmp_path: Path, capsys: pyt
     assert successor.runs == [f"run {last['run_id']}", "version 1"]
 
 
+@pytest.mark.long
 def test_classes_are_learnt_and_judged_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kind = declared(tmp_path / "conf", CLASSES)
     even = {"number": None, "prediction_text": "far", "scores": {"far": 0.5, "near": 0.5}}
