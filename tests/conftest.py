@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from pipelines import settings as configuration
 from pipelines.session import build
+from tests import small
 
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 """Plans are not compiled: over a few rows that takes longer than to run them."""
@@ -31,6 +32,12 @@ def spark(request: pytest.FixtureRequest) -> Iterator[SparkSession]:
     session = build(configuration.load(conf, spark_memory="1 GB", spark_extra=extra), app="hindsight-tests")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small lake made without Spark, to be copied."""
+    return small.made(tmp_path_factory.mktemp("small") / "lake")
 
 
 def _selected(request: pytest.FixtureRequest, *marks: str) -> bool:

@@ -39,8 +39,8 @@ from tests.small import GENERATION, QUERY, T0
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return small.made(tmp_path / "lake")
+def root(small_lake: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_lake, tmp_path / "lake"))
 
 
 def failing(root: Path, *, quick: bool = False) -> list[Check]:

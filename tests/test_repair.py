@@ -35,8 +35,8 @@ UPKEEP = configuration.load(Path(__file__).parent.parent / "conf").maintain
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return small.made(tmp_path / "lake")
+def root(small_lake: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_lake, tmp_path / "lake"))
 
 
 def ill(root: Path) -> list[str]:

@@ -51,13 +51,15 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
+KNOWN = {name_of(module) for module in MODULES}
+
+
 def imports(path: Path) -> Iterator[str]:
     """The modules of this package that a module imports, wherever it does."""
     for node in ast.walk(TREES[path]):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pipelines"):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-            known = {name_of(module) for module in MODULES}
-            yield from ({name if name in known else node.module for name in names})
+            yield from ({name if name in KNOWN else node.module for name in names})
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("pipelines"))
 

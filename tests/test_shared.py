@@ -104,7 +104,7 @@ def test_what_was_acknowledged_outlives_a_kill_and_nothing_stands_half(tmp_path:
 
 def test_a_stream_reads_every_record_once_though_files_are_compacted(tmp_path: Path) -> None:
     log = shared(tmp_path)
-    records = generator.history(3, 120)
+    records = generator.history(3, 40)
     for payload, at in records:
         log.append([payload], [at])
     maintain(tmp_path, [EVENTS], settings_for(tmp_path).maintain, vacuum=False)
