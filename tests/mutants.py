@@ -972,6 +972,13 @@ MUTANTS = (
         "tests/test_shared.py::test_an_append_that_lost_its_position_takes_the_next",
     ),
     Mutant(
+        "each worker of Spark imports Delta and pandas",
+        "log/__init__.py",
+        "if TYPE_CHECKING:",
+        "if True:",
+        "tests/test_log.py::test_a_worker_of_spark_that_reads_a_file_waits_for_no_library_of_tables",
+    ),
+    Mutant(
         "a second intake takes what the first has taken",
         "log/taken.py",
         "if at < reached.get(part, 0)]",

@@ -344,6 +344,12 @@ def test_threads_may_share_a_log(log: Log) -> None:
     assert received(log) == sorted(received(log))
 
 
+def test_a_worker_of_spark_that_reads_a_file_waits_for_no_library_of_tables() -> None:
+    said = "import sys, pipelines.log.source; sys.exit(str({'deltalake', 'pandas', 'duckdb'} & sys.modules.keys() or ''))"
+    done = subprocess.run([sys.executable, "-c", said], check=False, capture_output=True, text=True)
+    assert done.stderr.strip() == ""
+
+
 def _append_from_another_process(path: Path, name: str, start: Any) -> None:
     start.wait()
     log = log_at(path)
