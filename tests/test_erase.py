@@ -42,6 +42,8 @@ PEOPLE = 12
 HISTORY = people.history(11, 240, PEOPLE)
 GONE = {people.person(1), people.person(5)}
 THEIRS = people.about(HISTORY, GONE)
+LEFTOVERS = ("_log/log.damaged.sqlite", "_rebuild/_log.sqlite", "gold/statistics/part-0.parquet", "_logs/spark.log")
+"""What other commands may leave behind."""
 LANDED = 150
 """Records that are in the lake; the others come later."""
 
@@ -84,14 +86,30 @@ def left_of_release(root: Path) -> bool:
     return (second.supersedes, second.rows, sorted(left)) == (first.name, first.rows - second.exclusions["erased"], sorted(served))
 
 
-def test_nothing_of_them_is_left_and_nobody_else_moves(spark: SparkSession, settings: Settings) -> None:
-    root = settings.lake.path
-    before = others(root)
-    assert {Path(trace).parts[0] for trace in people.traces(root, THEIRS)} >= {"_log", "_checkpoints", "bronze", "silver", "gold"}
-    done = erased(settings, spark)
+@pytest.fixture(scope="module")
+def after(spark: SparkSession, whole: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Erased]:
+    """A lake from which they are erased, to be read or copied, and what was said of it; other commands had left files in it."""
+    root = Path(shutil.copytree(whole, tmp_path_factory.mktemp("erased") / "lake"))
+    for name in LEFTOVERS:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"row of {min(GONE)}")
+    done = erased(lakes.settings_for(root, log_batch_records=100), spark)
     assert done is not None
+    return root, done
+
+
+@pytest.fixture
+def without(after: tuple[Path, Erased], tmp_path: Path) -> Settings:
+    """A copy of it."""
+    shutil.copytree(after[0], tmp_path / "lake")
+    return lakes.settings_for(tmp_path / "lake", log_batch_records=100)
+
+
+def test_nothing_of_them_is_left_and_nobody_else_moves(whole: Path, after: tuple[Path, Erased]) -> None:
+    assert {Path(trace).parts[0] for trace in people.traces(whole, THEIRS)} >= {"_log", "_checkpoints", "bronze", "silver", "gold"}
+    root, _ = after
     assert people.traces(root, THEIRS) == []
-    assert others(root) == before
+    assert others(root) == others(whole)
     assert left_of_release(root)
     assert histories(Lake(root))["t1"][0]["reason"] == rewrite.SILENCED
     lakes.proven(root)
@@ -115,9 +133,8 @@ def test_what_comes_afterwards_is_counted_and_who_comes_again_is_refused(spark: 
     assert people.traces(root, GONE) == []
 
 
-def test_feedback_after_the_state_of_the_join_is_forgotten_finds_its_inference(spark: SparkSession, settings: Settings) -> None:
-    root = settings.lake.path
-    erased(settings, spark)
+def test_feedback_after_the_state_of_the_join_is_forgotten_finds_its_inference(spark: SparkSession, without: Settings) -> None:
+    root = without.lake.path
     known = lakes.rows_of(root, silver.INFERENCES).select(["request_id", "served_at", "model"]).to_pylist()
     last = max(at for _, at in HISTORY[:LANDED])
     late = [
@@ -125,7 +142,7 @@ def test_feedback_after_the_state_of_the_join_is_forgotten_finds_its_inference(s
                      "action": "assert", "given_at": row["served_at"].isoformat()}).encode(), last)
         for n, row in enumerate(known)
     ]  # fmt: skip
-    lakes.run(settings, spark, [[*late, *HISTORY[LANDED:]]])
+    lakes.run(without, spark, [[*late, *HISTORY[LANDED:]]])
     labelled = {name for name in lakes.rows_of(root, silver.LABELLED)["feedback_id"].to_pylist() if name.startswith("late~")}
     assert len(labelled) == len(known)
     lakes.proven(root)
@@ -148,11 +165,10 @@ def test_it_is_taken_back_by_signed_entries_at_the_times_of_what_they_cancel(
         assert not [row for row in lakes.net_of(rows[table].to_pylist()) if any(name in row for name in THEIRS)]
 
 
-def test_a_backup_of_the_log_that_brings_them_back_is_noticed_and_mended(spark: SparkSession, settings: Settings) -> None:
-    root = settings.lake.path
-    with sqlite3.connect(log_path(root)) as live, sqlite3.connect(root / "backup") as kept:
+def test_a_backup_of_the_log_that_brings_them_back_is_noticed_and_mended(whole: Path, without: Settings, tmp_path: Path) -> None:
+    root, before = without.lake.path, Path(shutil.copytree(whole, tmp_path / "before"))
+    with sqlite3.connect(log_path(before)) as live, sqlite3.connect(root / "backup") as kept:
         live.backup(kept)
-    erased(settings, spark)
     shutil.move(root / "backup", log_path(root))
     for suffix in ("-wal", "-shm"):
         log_path(root).with_name(f"log.sqlite{suffix}").unlink(missing_ok=True)
@@ -166,11 +182,10 @@ def test_a_backup_of_the_log_that_brings_them_back_is_noticed_and_mended(spark: 
     assert not people.traces(root, THEIRS)
 
 
-def test_what_was_taken_back_is_added_up(spark: SparkSession, settings: Settings) -> None:
-    root = settings.lake.path
-    posted = plan(Lake(root), sorted(GONE)).statistics
+def test_what_was_taken_back_is_added_up(whole: Path, after: tuple[Path, Erased]) -> None:
+    posted = plan(Lake(whole), sorted(GONE)).statistics
     keys = {tuple(row[name] for name in STATISTICS.key) for row in posted.to_pylist()}
-    erased(settings, spark)
+    root, _ = after
     left = [row for row in lakes.rows_of(root, STATISTICS).to_pylist() if tuple(row[name] for name in STATISTICS.key) in keys]
     assert len({tuple(row[name] for name in STATISTICS.key) for row in left}) == len(left) < len(keys)
     assert all(row["amount"] for row in left)
@@ -243,11 +258,10 @@ def test_a_crash_at_any_point_is_mended_by_finishing(begun: Settings, monkeypatc
     lakes.proven(root)
 
 
-def test_a_second_time_there_is_nothing_to_do(spark: SparkSession, settings: Settings) -> None:
-    assert erased(settings, spark) is not None
-    before = {table.name: Lake(settings.lake.path).open(table).version() for table in TABLES}
-    assert erased(settings, spark) is None
-    assert {table.name: Lake(settings.lake.path).open(table).version() for table in TABLES} == before
+def test_a_second_time_there_is_nothing_to_do(spark: SparkSession, without: Settings) -> None:
+    before = {table.name: Lake(without.lake.path).open(table).version() for table in TABLES}
+    assert erased(without, spark) is None
+    assert {table.name: Lake(without.lake.path).open(table).version() for table in TABLES} == before
 
 
 def test_who_is_not_there_is_refused_from_then_on_and_nothing_else_happens(spark: SparkSession, settings: Settings) -> None:
@@ -270,18 +284,13 @@ def test_a_rebuild_brings_nobody_back_and_says_the_same(spark: SparkSession, set
     assert people.traces(root, THEIRS) == []
 
 
-def test_leftovers_of_other_commands_go_too(spark: SparkSession, settings: Settings) -> None:
-    root = settings.lake.path
-    for name in ("_log/log.damaged.sqlite", "_rebuild/_log.sqlite", "gold/statistics/part-0.parquet", "_logs/spark.log"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(f"row of {min(GONE)}")
-    erased(settings, spark)
-    assert people.traces(root, THEIRS) == []
+def test_leftovers_of_other_commands_go_too(after: tuple[Path, Erased]) -> None:
+    root, _ = after
+    assert not [name for name in LEFTOVERS if (root / name).exists() and min(GONE) in (root / name).read_text()]
 
 
-def test_the_certificate_says_what_has_gone(spark: SparkSession, settings: Settings) -> None:
-    done = erased(settings, spark)
-    assert done is not None
+def test_the_certificate_says_what_has_gone(after: tuple[Path, Erased]) -> None:
+    _, done = after
     said = json.loads(done.certificate.read_text())
     assert said == done.said
     assert sum(last - first + 1 for first, last in said["offsets"]) == said["rows"]["bronze.events"] == sum(said["records"].values())
