@@ -11,10 +11,7 @@ from pyspark.sql import SparkSession
 
 from pipelines import settings as configuration
 from pipelines.session import build
-from tests import small
-
-INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-"""Plans are not compiled: over a few rows that takes longer than to run them."""
+from tests import lakes, small
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,7 +25,7 @@ def quick_compiler(request: pytest.FixtureRequest) -> None:
 def spark(request: pytest.FixtureRequest) -> Iterator[SparkSession]:
     """A session with the product's own settings and a small heap; its plans are interpreted, but for benches and the card."""
     conf = Path(__file__).parent.parent / "conf"
-    extra = {} if _selected(request, "bench", "reliability") else INTERPRETED
+    extra = {} if _selected(request, "bench", "reliability") else lakes.INTERPRETED
     session = build(configuration.load(conf, spark_memory="1 GB", spark_extra=extra), app="hindsight-tests")
     yield session
     session.stop()
@@ -38,6 +35,14 @@ def spark(request: pytest.FixtureRequest) -> Iterator[SparkSession]:
 def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small lake made without Spark, to be copied."""
     return small.made(tmp_path_factory.mktemp("small") / "lake")
+
+
+@pytest.fixture(scope="session")
+def history_lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake that has gone through `lakes.HISTORY` in two runs, of several batches each: to be read, or copied."""
+    root = tmp_path_factory.mktemp("history") / "lake"
+    lakes.run(lakes.settings_for(root, log_batch_records=100), spark, lakes.pieces_of(lakes.HISTORY, [150]))
+    return root
 
 
 def _selected(request: pytest.FixtureRequest, *marks: str) -> bool:

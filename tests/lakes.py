@@ -20,14 +20,18 @@ from pipelines.lake import Lake
 from pipelines.settings import Settings
 from pipelines.silver import tables as silver
 from pipelines.verify import Report, verify
-from tests.generator import Record
+from tests.generator import Record, history
 
 CONF = Path(__file__).parent.parent / "conf"
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+"""Plans are not compiled: over a few rows that takes longer than to run them."""
 COMPARED = (
     *(silver.INFERENCES, silver.FEEDBACK, silver.CONTROLS, silver.QUARANTINE, silver.DUPLICATES),
     *(silver.LABELLED, silver.ORPHANS, OUTCOME_LEDGER, STATISTICS, EXAMPLES),
 )
 """The tables whose rows follow from the log alone."""
+HISTORY = history(11, 240)
+"""What most tests of a whole lake rest on."""
 FREE = ("recorded_at", "appended_at", "via")
 """Columns that say how and when a row came to be, which no number depends on."""
 
