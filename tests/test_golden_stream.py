@@ -42,7 +42,7 @@ def rows(app: Application, table: Table) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("committer", "splits"),
-    [("arrow", [15]), ("arrow", [3, 5, 1, 6]), pytest.param("spark", [7, 8], marks=pytest.mark.long)],
+    [("arrow", [3, 5, 1, 6]), *(pytest.param(*one, marks=pytest.mark.long) for one in (("arrow", [15]), ("spark", [7, 8])))],
     ids=str,
 )
 def test_gold_is_the_same_however_the_log_was_split(
