@@ -202,7 +202,9 @@ def test_other_chains_over_the_same_tables_are_refused(spark: SparkSession, whol
 def command(lake: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """`python -m pipelines` on a lake, in a session of its own, so that a signal meets nobody else."""
     words = [sys.executable, "-m", "pipelines", *arguments, "--lake", str(lake), "--conf", str(lakes.CONF)]
-    environment = {**os.environ, "HINDSIGHT_SPARK_MEMORY": "1 GB", "HINDSIGHT_RUN_RECONCILE_EVERY": "1 second"}
+    interpreted = ", ".join(f'"{name}" = "{value}"' for name, value in lakes.INTERPRETED.items())
+    said = {"SPARK_MEMORY": "1 GB", "RUN_RECONCILE_EVERY": "1 second", "SPARK_EXTRA": f"{{{interpreted}}}"}
+    environment = {**os.environ, **{f"HINDSIGHT_{name}": value for name, value in said.items()}}
     return subprocess.Popen(
         words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
