@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines import whole
 from pipelines.errors import StateError
+from pipelines.paths import in_bronze
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HADOOP = b"crc\0"
@@ -78,8 +79,13 @@ def planned_batch(checkpoint: Path, batch: int) -> Progress:
 
 
 def landed(folder: Path) -> int:
-    """The log offset up to which the landing query has committed, whoever runs it; among the checkpoints in a folder."""
-    found = [progress.offsets[0] for each in folder.glob("land*") if (progress := committed(each)) is not None]
+    """The log offset up to which the landing query has committed, whoever runs it; among the checkpoints in a folder.
+
+    Where bronze.events is the log, nothing lands: what has been refined counts.
+    """
+    job = "refine" if in_bronze(folder.parent).exists() else "land"
+    queries = [each for each in folder.glob("*") if job in each.name.split("+")]
+    found = [progress.offsets[0] for each in queries if (progress := committed(each)) is not None]
     return max((int(offset.get("offset", 0)) for offset in found), default=0)
 
 

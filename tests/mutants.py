@@ -387,6 +387,20 @@ MUTANTS = (
         "tests/test_shared.py::test_compaction_keeps_the_order_of_files",
     ),
     Mutant(
+        "refine takes files of the log in the order of their times",
+        "jobs.py",
+        "Stream(EVENTS if lands else None)",
+        "Stream(EVENTS)",
+        "tests/test_shared.py::test_refine_by_itself_takes_the_records_of_a_compacted_log_in_its_order",
+    ),
+    Mutant(
+        "what lies in the log counts before it is refined",
+        "checkpoint.py",
+        'job = "refine" if in_bronze(folder.parent).exists() else "land"',
+        'job = "land"',
+        "tests/test_shared.py::test_what_nobody_has_refined_has_not_landed",
+    ),
+    Mutant(
         "files go that a query has yet to read",
         "maintain.py",
         "vacuum=vacuum and is_read(Lake(root), table)",

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pytest
 from pyspark.sql import SparkSession
 
-from pipelines import files
+from pipelines import checkpoint, files
 from pipelines.app import Application
 from pipelines.bronze.tables import EVENTS
 from pipelines.content import content_of
@@ -37,6 +37,7 @@ from pipelines.repair import repair
 from pipelines.settings import Settings
 from pipelines.silver import tables as silver
 from pipelines.status import status
+from pipelines.verify.records import processed
 from tests import generator, lakes, people
 from tests.crashes import drained_with_crashes, forget_last
 
@@ -200,26 +201,32 @@ def test_compaction_keeps_the_order_of_files(tmp_path: Path) -> None:
     assert (done.files_before, done.files_after) == (12, 8)
 
 
-LATER = timedelta(hours=20)
-"""Brings records of the afternoon into the next day's partition."""
+DAY = timedelta(hours=24)
 
 
-def test_what_is_read_from_a_compacted_log_is_read_in_its_order(spark: SparkSession, tmp_path: Path) -> None:
+def test_refine_by_itself_takes_the_records_of_a_compacted_log_in_its_order(spark: SparkSession, tmp_path: Path) -> None:
     settings = settings_for(tmp_path, run_bytes_per_trigger="1 B")
-    records = generator.history(3, 240)
-    half = len(records) // 2
     with closing(shared(tmp_path)) as log:
-        for start in range(0, half, 20):
-            log.append(*zip(*records[start : min(half, start + 20)], strict=True))
-        log.append(*zip(*[(payload, at + LATER) for payload, at in records[half:-1]], strict=True))
-        log.append(*zip(records[-1], strict=True))
-    # the first day in one file, younger than the one of the second day, which contradicts it
+        for start in range(0, len(records := generator.history(3, 240)), 20):
+            payloads, at = zip(*records[start : start + 20], strict=True)
+            # of each append, and of all of them, the files of one day hold what stands around that of the other
+            log.append(payloads, [one + DAY * (number % 2) for number, one in enumerate(at)])
     maintain(tmp_path, [EVENTS], replace(settings.maintain, small_files=2), vacuum=False)
-    for job in ("land", "refine"):
-        with Application(settings, spark, jobs=[job]) as app:
-            app.drain(tick=False)
+    with Application(settings, spark, jobs=["refine"]) as app:
+        app.drain(tick=False)
     again = lakes.rows_of(tmp_path, silver.QUARANTINE).filter(pc.field("reason") == "id_conflict")
     assert again.num_rows > 5, "nothing is contradicted"
     for table, name in ((silver.INFERENCES, "request_id"), (silver.FEEDBACK, "feedback_id")):
         stands = lakes.rows_of(tmp_path, table)
         assert pc.count_distinct(stands[name]).as_py() == stands.num_rows
+
+
+def test_what_nobody_has_refined_has_not_landed(tmp_path: Path) -> None:
+    with closing(shared(tmp_path)):
+        for query, reached in (("land", 20), ("refine+expose", 10)):
+            folder = checkpoints(tmp_path) / query
+            for part, said in (("offsets", f'v1\n{{}}\n{{"offset": {reached}}}'), ("commits", "v1\n{}")):
+                (folder / part).mkdir(parents=True)
+                (folder / part / "0").write_text(said)
+        assert checkpoint.landed(checkpoints(tmp_path)) == 10
+        assert processed(tmp_path) == 10

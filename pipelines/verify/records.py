@@ -66,9 +66,9 @@ def end(log: Path) -> int:
 
 
 def processed(lake: Path) -> int:
-    """The offset below which the query that reads the log has committed everything, as its checkpoint says."""
+    """The offset below which the query that refines has committed everything, as its checkpoint says: it reads the log itself."""
     reached = 0
-    for folder in (lake / "_checkpoints").glob("land*"):
+    for folder in (lake / "_checkpoints").glob("*refine*"):
         batches = [int(file.name) for file in (folder / "commits").glob("*") if file.name.isdigit()]
         if batches:
             reached = max(reached, int(json.loads((folder / "offsets" / str(max(batches))).read_text().splitlines()[-1])["offset"]))
