@@ -19,13 +19,15 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from pipelines.handles import renew
+
 _COMMIT, _SEAL = "hindsightCommit", "hindsightSeal"
 
 
 def follow(path: Path, delta: DeltaTable) -> None:
     """Bring a handle up to date after a commit, and write the checksums of the versions that it had not seen."""
     before = delta.version()
-    delta.update_incremental()
+    renew(delta)
     for version in range(before + 1, delta.version() + 1):
         write(path, version)
 

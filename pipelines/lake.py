@@ -22,7 +22,7 @@ from pipelines import checksum, files
 from pipelines.catalog import Catalog
 from pipelines.contract import Table
 from pipelines.errors import MachineError, StateError, first_line
-from pipelines.handles import Handle
+from pipelines.handles import Handle, opened
 from pipelines.lookup import KeyIndex
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Lake:
     def open(self, table: Table) -> DeltaTable:
         """A fresh handle. Raises StateError `table_missing`."""
         try:
-            return DeltaTable(self.path(table))
+            return opened(self.path(table))
         except Exception as error:
             raise StateError(
                 "table_missing" if not self.exists(table) else "table_unreadable",

@@ -6,6 +6,7 @@ derived from the table's files alone and follows them, compaction included; a ha
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,10 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from deltalake import DeltaTable
 
 from pipelines import files
-from pipelines.handles import Handle
+from pipelines.handles import Handle, opened
 
 Hashes = Any
 _NONE = np.empty(0, "uint64")
@@ -30,7 +30,7 @@ class KeyIndex:
     def __init__(self, path: Path, column: str) -> None:
         self.path, self.column = path, column
         self._lock = Lock()
-        self._table = Handle(lambda: DeltaTable(path))
+        self._table = Handle(partial(opened, path))
         self._version = -1
         self._ordinals: dict[str, list[int]] = {}
         self._groups: list[tuple[str, int]] = []

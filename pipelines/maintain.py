@@ -20,6 +20,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from pipelines import files, leases
 from pipelines.consumed import is_read
 from pipelines.contract import Table
+from pipelines.handles import opened
 from pipelines.lake import Lake, commit, stands
 from pipelines.sections import Maintain
 
@@ -74,13 +75,13 @@ def _alone(root: Path) -> Iterator[None]:
 
 
 def _one(path: Path, table: Table, settings: Maintain, *, vacuum: bool, dry_run: bool) -> Upkeep:
-    delta = DeltaTable(path)
+    delta = opened(path)
     before = len(delta.file_uris())
     crowded = _crowded(path, delta, settings)
     if not dry_run:
         for folder in crowded:
             _compact(path, table, folder, settings)
-    delta = DeltaTable(path)
+    delta = opened(path)
     due = _commits_since_checkpoint(path, delta.version()) >= settings.checkpoint_every
     if due and not dry_run:
         delta.create_checkpoint()
@@ -99,7 +100,7 @@ def _crowded(path: Path, delta: DeltaTable, settings: Maintain) -> list[Path]:
 def _compact(path: Path, table: Table, folder: Path, settings: Maintain) -> None:
     """Put the rows of a partition's small files into few; no commit says that a row is new, so streams pass over it."""
     for _ in range(TRIES):
-        delta = DeltaTable(path)
+        delta = opened(path)
         actions: list[AddAction | RemoveAction] = []
         for small in _bins(path, delta, folder, settings):
             since = min(at for _, at in small.values())

@@ -12,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 
 from pipelines import checkpoint, files, leases, settle, whole
 from pipelines.contract import Table
 from pipelines.gold.tables import FRONTIERS
+from pipelines.handles import opened
 from pipelines.jobs import NAMES, RECONCILE, chains
 from pipelines.lake import Lake, stands
 from pipelines.log import Log, log_at
@@ -104,7 +104,7 @@ def rows_of(root: Path, table: Table) -> int:
     path = root / table.folder
     if not stands(path):
         return 0
-    actions = pa.table(DeltaTable(path).get_add_actions(flatten=True))
+    actions = pa.table(opened(path).get_add_actions(flatten=True))
     return sum(actions["num_records"].to_pylist()) if actions.num_rows else 0
 
 
@@ -113,7 +113,7 @@ def _net(root: Path, table: Table) -> int:
     path = root / table.folder
     if not stands(path):
         return 0
-    return int(pc.sum(files.read(path, DeltaTable(path), ["sign"])["sign"]).as_py() or 0)
+    return int(pc.sum(files.read(path, opened(path), ["sign"])["sign"]).as_py() or 0)
 
 
 def note_path(root: Path, query: str) -> Path:
@@ -190,7 +190,7 @@ def _lag(
     for table in sources:
         if table is None or not stands(root / table.folder):
             continue
-        delta = DeltaTable(root / table.folder)
+        delta = opened(root / table.folder)
         for version in range(max(1, reached.get(str(delta.metadata().id), 0)), delta.version() + 1):
             rows, at = _appended(root / table.folder, version)
             events += rows

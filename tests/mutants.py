@@ -401,6 +401,13 @@ MUTANTS = (
         "tests/test_shared.py::test_what_nobody_has_refined_has_not_landed",
     ),
     Mutant(
+        "a commit that shows late is a damaged table",
+        "handles.py",
+        "_LOOKS, _WAIT = 5, 0.05",
+        "_LOOKS, _WAIT = 1, 0.05",
+        "tests/test_lake.py::test_a_commit_that_shows_later_than_the_next_is_waited_for[True]",
+    ),
+    Mutant(
         "files go that a query has yet to read",
         "maintain.py",
         "vacuum=vacuum and is_read(Lake(root), table)",

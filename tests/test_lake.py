@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pyarrow as pa
@@ -256,3 +257,20 @@ def test_rows_that_a_filter_took_away_make_a_frame(spark: SparkSession, tmp_path
     table = LABELLED if "context" in one else INFERENCES
     none = table.frame([one]).filter(pa.array([False]))
     assert Lake(tmp_path, spark=spark).frame(none).count() == 0
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_commit_that_shows_later_than_the_next_is_waited_for(lake: Lake, back: bool) -> None:
+    handle = Handle(lambda: lake.open(FEEDBACK))
+    handle()
+    for number, name in enumerate("ab"):
+        lake.append(FEEDBACK, made(name), Mark("query", number), {})
+    first = lake.path(FEEDBACK) / "_delta_log" / f"{1:020d}.json"
+    hidden = first.rename(lake.root / "hidden")
+    if back:
+        Timer(0.06, hidden.rename, [first]).start()
+        assert lake.open(FEEDBACK).version() == handle().version() == 2
+    else:
+        with pytest.raises(StateError) as refused:
+            lake.open(FEEDBACK)
+        assert refused.value.code == "table_unreadable"

@@ -20,6 +20,7 @@ from pipelines import files
 from pipelines.gold.metrics.catalogue import EXPOSURES
 from pipelines.gold.metrics.plan import Source
 from pipelines.gold.tables import STATISTICS
+from pipelines.handles import renew
 from pipelines.lake import Lake
 
 KEYS = ("version", "segment", "cell_at", "basis", "statistic", "bucket")
@@ -142,7 +143,7 @@ class Kept:
     def _newest(self) -> DeltaTable:
         if self._table is None:
             self._table = self.lake.open(STATISTICS)
-        self._table.update_incremental()
+        renew(self._table)
         return self._table
 
     def _of(self, source: Source) -> pa.Table:
