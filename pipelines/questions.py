@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Group
@@ -76,11 +78,28 @@ def metrics(asked: Namespace) -> int:
         told.print(
             f"No window has numbers as of {question.as_of:%Y-%m-%d %H:%M} UTC. What was logged after that counts once the "
             "frontier has passed it: `hindsight run` moves it every minute, `hindsight run --once` when it is run again."
+            + refused(where["lake"])
         )
     if asked.plot:
         drawn = asked.metric or [name for name in ("auc", "coverage") if name in frame] or headline(frame)[:2]
         told.print(f"drawn: {charts.draw(frame, asked.plot, metrics=drawn)}")
     return 0
+
+
+def refused(lake: Path) -> str:
+    """How many records a lake did not take in, and why not most of them; nothing where it took all."""
+    from pipelines.lake import Lake
+    from pipelines.silver.tables import QUARANTINE
+
+    rows = Lake(lake).read(QUARANTINE, ["reason", "detail", "offset"]).sort_by("offset").to_pylist()
+    if not rows:
+        return ""
+    ((reason, count),) = Counter(row["reason"] for row in rows).most_common(1)
+    first = next(row for row in rows if row["reason"] == reason)
+    return (
+        f" {len(rows):,} records were refused, {count:,} of them as {reason} ({first['detail']}): "
+        f"`hindsight explain event --offset {first['offset']}` shows the first."
+    )
 
 
 def _tables(frame: pd.DataFrame, named: list[str]) -> Group:

@@ -27,7 +27,8 @@ from pipelines.definition import Definition, Policy
 from pipelines.demo import show
 from pipelines.errors import InputError, MachineError
 from pipelines.gold.tables import FRONTIERS
-from pipelines.silver.tables import CONTROLS
+from pipelines.lake import Lake, Mark
+from pipelines.silver.tables import CONTROLS, QUARANTINE
 from pipelines.verify import Report
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -284,3 +285,15 @@ def test_an_answer_is_not_lost_by_a_character_that_the_terminal_lacks(monkeypatc
     assert main(["schema", "inference"]) == 0
     shown.flush()
     assert written.getvalue() == b"late ? 0.7\n"
+
+
+def test_where_nothing_is_known_it_says_what_was_refused_and_why(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.create(QUARANTINE)
+    assert questions.refused(tmp_path) == ""
+    reasons = ("not_json", "out_of_range", "out_of_range")
+    rows = [QUARANTINE.row(reason=reason, detail=f"detail {at}", offset=at) for at, reason in enumerate(reasons)]
+    lake.append(QUARANTINE, QUARANTINE.frame(rows), Mark("refine", 0), {})
+    said = questions.refused(tmp_path)
+    assert "3 records were refused, 2 of them as out_of_range (detail 1)" in said
+    assert "hindsight explain event --offset 1" in said
