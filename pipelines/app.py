@@ -217,8 +217,9 @@ class Application:
             reached = {table: number for tables in rows.values() for table, count in tables.items() if count}
             written.note(group.checkpoint, reached)
 
-        streams = {name: self._stream(table) for name, table in group.jobs[0].streams.items()}
         first = group.jobs[0]
+        lands = first.name == "land" or self.settings.log.kept == "bronze"
+        streams = {name: self._stream(table, lands=lands) for name, table in first.streams.items()}
         frame = first.transform(**streams) if first.on_stream else next(iter(streams.values()))
         writer = (
             frame.writeStream.foreachBatch(process)
@@ -232,12 +233,14 @@ class Application:
         group.query = writer.start()
         return group.query
 
-    def _stream(self, table: Table | None) -> DataFrame:
+    def _stream(self, table: Table | None, *, lands: bool) -> DataFrame:
+        """A table, or the log, as it grows; the log as far as it has landed, for a query that does not land it."""
         if table is None:
             return (
                 self.spark.readStream.format("hindsight_log")
                 .option("path", str(self.log.path))
                 .option("records", str(self.settings.log.batch_records))
+                .option("behind", "" if lands else str(checkpoints(self.root)))
                 .load()
             )
         reader = self.spark.readStream.option("maxBytesPerTrigger", str(self.settings.run.bytes_per_trigger))

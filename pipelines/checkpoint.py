@@ -83,7 +83,15 @@ def landed(folder: Path) -> int:
 
     Where bronze.events is the log, nothing lands: what has been refined counts.
     """
-    job = "refine" if in_bronze(folder.parent).exists() else "land"
+    return _taken(folder, "refine" if in_bronze(folder.parent).exists() else "land")
+
+
+def refined(folder: Path) -> int:
+    """The same of the query that refines."""
+    return _taken(folder, "refine")
+
+
+def _taken(folder: Path, job: str) -> int:
     queries = [each for each in folder.glob("*") if job in each.name.split("+")]
     found = [progress.offsets[0] for each in queries if (progress := committed(each)) is not None]
     return max((int(offset.get("offset", 0)) for offset in found), default=0)

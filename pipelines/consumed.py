@@ -20,6 +20,10 @@ def consumed(lake: Lake, patient: Callable[[], bool] = lambda: False) -> bool:
     ran = {job.name for _, chain in chains_of(checkpoints(lake.root).glob("*")) for job in chain}
     if not ran | {RECONCILE} >= set(NAMES):
         return False
+    landed = checkpoint.landed(checkpoints(lake.root))
+    while checkpoint.refined(checkpoints(lake.root)) < landed:
+        if not patient():
+            return False
     for folder, tables in list(_downstream(lake.root)):
         goal = _goal(lake, tables)
         while not _reached(folder, goal):

@@ -69,8 +69,7 @@ class Column:
 class Table:
     """One table: `name` is `layer.noun`, `meaning` says what a row is, `key` makes a row unique (or names what is summed over).
 
-    `indexed` is the column by which jobs look rows up; `rules` are checks over a whole event, by reason code. `ordered`: rows are taken in
-    the order in which they were appended, by a stream that starts later too.
+    `indexed` is the column by which jobs look rows up; `rules` are checks over a whole event, by reason code.
     """
 
     name: str
@@ -79,7 +78,6 @@ class Table:
     key: tuple[str, ...]
     partition_by: tuple[str, ...] = ()
     indexed: str | None = None
-    ordered: bool = False
     rules: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -40,13 +40,9 @@ VERIFIED = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 """The scan option of every reader."""
 
 
-def write(root: Path, table: Table, rows: pa.Table, *, instead_of: int | None = None) -> list[AddAction]:
-    """Write rows as files under the folder of a table, one per partition; what a commit must say to add them.
-
-    `instead_of`: the rows stood there already, in files the first of which is of this time, in milliseconds. They keep it: a stream that
-    starts on a table takes its files in the order of their times, and so takes rows in the order in which they came.
-    """
-    return [_file(root, table, values, part, instead_of) for values, part in _partitions(table, rows)]
+def write(root: Path, table: Table, rows: pa.Table, *, data_change: bool = True) -> list[AddAction]:
+    """Write rows as files under the folder of a table, one per partition; what a commit must say to add them."""
+    return [_file(root, table, values, part, data_change) for values, part in _partitions(table, rows)]
 
 
 def read(root: Path, delta: DeltaTable, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
@@ -160,16 +156,13 @@ def readable(file: Path) -> bool:
 
 def sizes(root: Path, delta: DeltaTable) -> dict[Path, int]:
     """The files of a table under a folder, with their bytes."""
-    return {file: size for file, (size, _) in facts(root, delta).items()}
-
-
-def facts(root: Path, delta: DeltaTable) -> dict[Path, tuple[int, int]]:
-    """The files of a table under a folder, with their bytes and times (in milliseconds), in the order of time."""
     actions = pa.table(delta.get_add_actions())
     if not actions.num_rows:
         return {}
-    columns = (actions[name].to_pylist() for name in ("modification_time", "path", "size_bytes"))
-    return {root / unquote(name): (size, at) for at, name, size in sorted(zip(*columns, strict=True))}
+    return {
+        root / unquote(name): size
+        for name, size in zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)
+    }
 
 
 def _partitions(table: Table, rows: pa.Table) -> Iterator[tuple[tuple[Any, ...], pa.Table]]:
@@ -190,7 +183,7 @@ def _partitions(table: Table, rows: pa.Table) -> Iterator[tuple[tuple[Any, ...],
         yield tuple(part[name][0].as_py() for name in columns), part.drop_columns(columns)
 
 
-def _file(root: Path, table: Table, values: tuple[Any, ...], rows: pa.Table, instead_of: int | None) -> AddAction:
+def _file(root: Path, table: Table, values: tuple[Any, ...], rows: pa.Table, data_change: bool) -> AddAction:
     named = {name: _text(value) for name, value in zip(table.partition_by, values, strict=True)}
     folder = root.joinpath(*(f"{name}={quote(value, safe='')}" for name, value in named.items()))
     folder.mkdir(parents=True, exist_ok=True)
@@ -215,8 +208,8 @@ def _file(root: Path, table: Table, values: tuple[Any, ...], rows: pa.Table, ins
         file.relative_to(root).as_posix(),
         content.size,
         named,
-        time.time_ns() // 1_000_000 if instead_of is None else instead_of,
-        instead_of is None,
+        time.time_ns() // 1_000_000,
+        data_change,
         json.dumps(_statistics(table, rows), separators=(",", ":")),
     )
 

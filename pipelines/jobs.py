@@ -38,10 +38,10 @@ WATCH = "watch"
 
 
 def chains(*, horizon: timedelta, lands: bool = True) -> tuple[Chain, ...]:
-    """The two chains of one machine; `reconcile` hands what it finds to the second.
+    """The two chains of one machine; `reconcile` hands what it finds to the second. Where bronze.events is the log, nothing lands.
 
-    Where bronze.events is the log, nothing lands, and `refine` by itself reads the log too, by position: the files of a table come in
-    the order of their times, by the clocks of several hosts and a file for each day, so a record could come after one that repeats it.
+    `refine` by itself reads the log too, by position, as far as it has landed: files of a table come in the order of their times, a file
+    for each day of receipt, so a record could come after one that repeats it.
     """
     return _of_records(lands), _of_pairs(horizon)
 
@@ -53,7 +53,7 @@ def _of_records(lands: bool) -> Chain:
         Job(
             "refine",
             reads={
-                "events": Stream(EVENTS if lands else None),
+                "events": Stream(None),
                 "seen_inferences": Lookup(INFERENCES, on="event_id"),
                 "seen_feedback": Lookup(FEEDBACK, on="event_id"),
             },

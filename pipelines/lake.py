@@ -180,8 +180,6 @@ class Lake:
             return 0
         if "recorded_at" in table.names and "recorded_at" not in rows.columns:
             rows = rows.withColumn("recorded_at", F.current_timestamp())
-        if table.ordered:
-            rows = rows.coalesce(1)  # of files written side by side the last may be the first by its time
         writer = (
             rows.select(*table.names)
             .write.format("delta")

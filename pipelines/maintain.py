@@ -103,12 +103,11 @@ def _compact(path: Path, table: Table, folder: Path, settings: Maintain) -> None
         delta = opened(path)
         actions: list[AddAction | RemoveAction] = []
         for small in _bins(path, delta, folder, settings):
-            since = min(at for _, at in small.values())
-            added = files.write(path, table, files.read_files(list(map(str, small)), table), instead_of=since)
+            added = files.write(path, table, files.read_files(list(map(str, small)), table), data_change=False)
             actions += added
             actions += [
                 RemoveAction(str(file.relative_to(path)), False, _now(), size, added[0].partition_values)
-                for file, (size, _) in small.items()
+                for file, size in small.items()
             ]
         try:
             commit(path, table, delta, actions, CommitProperties(custom_metadata={"covers": "job=maintain"}))
@@ -117,19 +116,16 @@ def _compact(path: Path, table: Table, folder: Path, settings: Maintain) -> None
         return
 
 
-def _bins(path: Path, delta: DeltaTable, folder: Path, settings: Maintain) -> Iterator[dict[Path, tuple[int, int]]]:
-    """The small files of a partition with their sizes and times, as many neighbours in time together as make one of the wanted size."""
-    binned: dict[Path, tuple[int, int]] = {}
-    for file, (size, at) in files.facts(path, delta).items():
-        if file.parent != folder:
+def _bins(path: Path, delta: DeltaTable, folder: Path, settings: Maintain) -> Iterator[dict[Path, int]]:
+    """The small files of a partition with their sizes, as many together as make one of the wanted size."""
+    binned: dict[Path, int] = {}
+    for file, size in sorted(files.sizes(path, delta).items()):
+        if file.parent != folder or size >= settings.target_file // 2:
             continue
-        small = size < settings.target_file // 2
-        if not small or sum(one for one, _ in binned.values()) + size > settings.target_file:
-            if len(binned) > 1:
-                yield binned
+        if binned and sum(binned.values()) + size > settings.target_file:
+            yield binned
             binned = {}
-        if small:
-            binned[file] = size, at
+        binned[file] = size
     if len(binned) > 1:
         yield binned
 

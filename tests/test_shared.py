@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pytest
 from pyspark.sql import SparkSession
 
-from pipelines import checkpoint, files
+from pipelines import checkpoint
 from pipelines.app import Application
 from pipelines.bronze.tables import EVENTS
 from pipelines.content import content_of
@@ -188,32 +188,21 @@ def test_a_damaged_log_is_named_and_nothing_makes_it_again(spark: SparkSession, 
     assert (bad.name, bad.code, "backup" in bad.advice) == ("Table bronze.events", "data_file_damaged", True)
 
 
-def test_compaction_keeps_the_order_of_files(tmp_path: Path) -> None:
-    large, small = [os.urandom(3_000)], [b"little"]
-    with closing(shared(tmp_path)) as log:
-        for payloads in (small, large, small, small, small, large, small, small, large, large, small, small):
-            log.append(payloads)
-    settings = replace(settings_for(tmp_path).maintain, small_files=1, target_file=7_000)
-    (done,) = maintain(tmp_path, [EVENTS], settings, vacuum=False)
-    taken = files.facts(tmp_path / EVENTS.folder, Lake(tmp_path).open(EVENTS))
-    offsets = [files.read_files([str(file)], EVENTS)["offset"].to_pylist() for file in taken]
-    assert [offset for of_file in offsets for offset in of_file] == list(range(12))
-    assert (done.files_before, done.files_after) == (12, 8)
-
-
 DAY = timedelta(hours=24)
 
 
-def test_refine_by_itself_takes_the_records_of_a_compacted_log_in_its_order(spark: SparkSession, tmp_path: Path) -> None:
-    settings = settings_for(tmp_path, run_bytes_per_trigger="1 B")
-    with closing(shared(tmp_path)) as log:
+@pytest.mark.parametrize("kept", ["sqlite", "bronze"])
+def test_refine_by_itself_takes_records_in_the_order_of_the_log(spark: SparkSession, tmp_path: Path, kept: str) -> None:
+    settings = lakes.settings_for(tmp_path, log_kept=kept, run_bytes_per_trigger="1 B")
+    with closing(log_at(place_log(tmp_path, kept), durable=False)) as log:
         for start in range(0, len(records := generator.history(3, 240)), 20):
             payloads, at = zip(*records[start : start + 20], strict=True)
             # of each append, and of all of them, the files of one day hold what stands around that of the other
             log.append(payloads, [one + DAY * (number % 2) for number, one in enumerate(at)])
-    maintain(tmp_path, [EVENTS], replace(settings.maintain, small_files=2), vacuum=False)
-    with Application(settings, spark, jobs=["refine"]) as app:
-        app.drain(tick=False)
+    for job in ("land", "refine"):
+        with Application(settings, spark, jobs=[job]) as app:
+            app.drain(tick=False)
+        maintain(tmp_path, [EVENTS], replace(settings.maintain, small_files=2), vacuum=False)
     again = lakes.rows_of(tmp_path, silver.QUARANTINE).filter(pc.field("reason") == "id_conflict")
     assert again.num_rows > 5, "nothing is contradicted"
     for table, name in ((silver.INFERENCES, "request_id"), (silver.FEEDBACK, "feedback_id")):

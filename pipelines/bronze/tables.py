@@ -31,7 +31,6 @@ EVENTS = Table(
     (*POSITION, Column("payload", BINARY, "The record, byte for byte."), RECEIVED_DATE),
     key=("tenant", "source", "partition", "offset"),
     partition_by=("received_date",),
-    ordered=True,
 )
 
 TABLES = (EVENTS,)

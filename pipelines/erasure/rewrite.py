@@ -104,8 +104,7 @@ def _rewrite(root: Path, table: Table, changed: Callable[[TableLog], Iterator[Ch
     path = root / table.folder
     log, actions = sound(root, table), list[AddAction | RemoveAction]()
     for names, rows in changed(log):
-        since = min(log.live[name]["at"] for name in names)
-        actions += files.write(path, table, rows, instead_of=since) if rows.num_rows else []
+        actions += files.write(path, table, rows, data_change=False) if rows.num_rows else []
         now = time.time_ns() // 1_000_000
         actions += [RemoveAction(unquote(name), False, now, log.live[name]["size"], log.live[name]["values"]) for name in names]
     if actions:

@@ -94,7 +94,7 @@ def _apart(query: Query, logs: Logs) -> Iterator[tuple[str, str]]:
     """A committed batch that wrote what a job made of its input wrote the input too."""
     written = _written(query, logs)
     for job in query.chain:
-        for source in job.inputs:
+        for source in job.inputs or (EVENTS,):
             for table in job.writes if source.name in written else ():
                 lacking = {n for n in written[table.name] - written[source.name] if n <= query.done}
                 if lacking:

@@ -23,9 +23,9 @@ from pipelines import checksum, files
 class TableLog:
     """What the log says up to `version`.
 
-    `live`: size, partition values, time and statistics of each live file, by its path as written. `size`: of all, in bytes.
-    `batches`: those under each mark. `broken`: what is wrong with commits, for people. `spoilt`: wrong checksums and checkpoints; a table
-    does without. `taken`: commits that take rows away, as nothing in Hindsight does: what it writes again holds the same rows, and says so.
+    `live`: size, partition values and statistics of each live file, by its path as written. `size`: of all, in bytes. `batches`: those
+    under each mark. `broken`: what is wrong with commits, for people. `spoilt`: wrong checksums and checkpoints; a table does without.
+    `taken`: commits that take rows away, as nothing in Hindsight does: what it writes again holds the same rows, and says so.
     """
 
     path: Path
@@ -122,9 +122,7 @@ def _apply(found: TableLog, action: dict[str, Any]) -> None:
     if "add" in action:
         add = action["add"]
         stats = json.loads(add["stats"] or "{}")
-        found.live[add["path"]] = {
-            "size": int(add["size"]), "values": add["partitionValues"], "at": int(add["modificationTime"]), "stats": stats
-        }  # fmt: skip
+        found.live[add["path"]] = {"size": int(add["size"]), "values": add["partitionValues"], "stats": stats}
         found.size += int(add["size"])
     elif "remove" in action:
         found.size -= found.live.pop(action["remove"]["path"])["size"]

@@ -12,6 +12,7 @@ from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPart
 from pyspark.sql.streaming.datasource import ReadAllAvailable, ReadLimit, ReadMaxRows, SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
+from pipelines import checkpoint
 from pipelines.bronze.tables import EVENTS
 from pipelines.log import log_at
 from pipelines.log.block import Append, Part, placed
@@ -29,10 +30,13 @@ class Slice(InputPartition):
 
 
 class LogReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
-    """Whole appends from the log, at most `records` a batch; under AvailableNow, up to the end as it was at the start."""
+    """Whole appends from the log, at most `records` a batch; under AvailableNow, up to the end as it was at the start.
 
-    def __init__(self, path: Path, records: int) -> None:
-        self.path, self.records = path, records
+    `behind`: a folder of checkpoints; only what has landed is read then.
+    """
+
+    def __init__(self, path: Path, records: int, behind: Path | None = None) -> None:
+        self.path, self.records, self.behind = path, records, behind
         self.goal: int | None = None
 
     def initialOffset(self) -> dict[str, int]:
@@ -48,7 +52,8 @@ class LogReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         most = None if isinstance(limit, ReadAllAvailable) else self.records
         with closing(log_at(self.path)) as log:
             end = log.bound(start["offset"], most)
-        return {"offset": end if self.goal is None else max(start["offset"], min(end, self.goal))}
+        goal = self._end() if self.goal is None and self.behind is not None else self.goal
+        return {"offset": end if goal is None else max(start["offset"], min(end, goal))}
 
     def reportLatestOffset(self) -> dict[str, int]:
         return {"offset": self._end()}
@@ -66,11 +71,12 @@ class LogReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def _end(self) -> int:
         with closing(log_at(self.path)) as log:
-            return log.end()
+            end = log.end()
+        return end if self.behind is None else min(end, checkpoint.landed(self.behind))
 
 
 class LogSource(DataSource):
-    """`spark.readStream.format("hindsight_log").option("path", …).option("records", …)`."""
+    """`spark.readStream.format("hindsight_log").option("path", …).option("records", …)`, and `behind`; see `LogReader`."""
 
     @classmethod
     def name(cls) -> str:
@@ -80,7 +86,8 @@ class LogSource(DataSource):
         return EVENTS.row_type
 
     def streamReader(self, schema: StructType) -> LogReader:
-        return LogReader(Path(self.options["path"]), int(self.options["records"]))
+        behind = self.options.get("behind")
+        return LogReader(Path(self.options["path"]), int(self.options["records"]), Path(behind) if behind else None)
 
 
 def bronze(append: Append | Part, start: int, end: int) -> pa.Table:
