@@ -387,6 +387,20 @@ MUTANTS = (
         "tests/test_shared.py::test_refine_by_itself_takes_records_in_the_order_of_the_log[bronze]",
     ),
     Mutant(
+        "refine runs ahead of what has landed",
+        "log/source.py",
+        "return end if self.behind is None else min(end, checkpoint.landed(self.behind))",
+        "return end",
+        "tests/test_shared.py::test_who_does_not_land_the_log_reads_it_as_far_as_it_has_landed",
+    ),
+    Mutant(
+        "what refine has yet to take is settled",
+        "consumed.py",
+        "while checkpoint.refined(checkpoints(lake.root)) < landed:",
+        "while False:",
+        "tests/test_shared.py::test_what_has_landed_and_is_not_refined_is_not_consumed",
+    ),
+    Mutant(
         "what lies in the log counts before it is refined",
         "checkpoint.py",
         '"refine" if in_bronze(folder.parent).exists() else "land"',

@@ -18,18 +18,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql.streaming.datasource import ReadAllAvailable
 
 from pipelines import checkpoint
 from pipelines.app import Application
 from pipelines.bronze.tables import EVENTS
+from pipelines.consumed import consumed
 from pipelines.content import content_of
 from pipelines.erasure.erase import erase
 from pipelines.errors import HindsightError
 from pipelines.health.checks import checks
-from pipelines.jobs import NAMES
+from pipelines.jobs import NAMES, TABLES
 from pipelines.lake import Lake
 from pipelines.log import log_at
 from pipelines.log.shared import SharedLog
+from pipelines.log.source import LogReader
 from pipelines.maintain import maintain
 from pipelines.paths import checkpoints, log_path, place_log
 from pipelines.rebuild import rebuild
@@ -210,12 +213,38 @@ def test_refine_by_itself_takes_records_in_the_order_of_the_log(spark: SparkSess
         assert pc.count_distinct(stands[name]).as_py() == stands.num_rows
 
 
+def committed(root: Path, query: str, reached: int | None = None) -> Path:
+    """What Spark writes for a batch of a query, one that reads the log up to an offset or tables; the folder of checkpoints."""
+    offset = "{}" if reached is None else f'{{"offset": {reached}}}'
+    for part, said in (("offsets", f"v1\n{{}}\n{offset}"), ("commits", "v1\n{}")):
+        (checkpoints(root) / query / part).mkdir(parents=True)
+        (checkpoints(root) / query / part / "0").write_text(said)
+    return checkpoints(root)
+
+
 def test_what_nobody_has_refined_has_not_landed(tmp_path: Path) -> None:
     with closing(shared(tmp_path)):
-        for query, reached in (("land", 20), ("refine+expose", 10)):
-            folder = checkpoints(tmp_path) / query
-            for part, said in (("offsets", f'v1\n{{}}\n{{"offset": {reached}}}'), ("commits", "v1\n{}")):
-                (folder / part).mkdir(parents=True)
-                (folder / part / "0").write_text(said)
-        assert checkpoint.landed(checkpoints(tmp_path)) == 10
-        assert processed(tmp_path) == 10
+        folder = committed(tmp_path, "land", 20)
+        committed(tmp_path, "refine+expose", 10)
+        assert (checkpoint.landed(folder), processed(tmp_path)) == (10, 10)
+
+
+def test_who_does_not_land_the_log_reads_it_as_far_as_it_has_landed(tmp_path: Path) -> None:
+    with closing(log_at(place_log(tmp_path, "sqlite"), durable=False)) as log:
+        for _ in range(3):
+            log.append([b"x"] * 10)
+    reader, start = LogReader(log.path, 100, checkpoints(tmp_path)), {"offset": 0}
+    assert reader.latestOffset(start, ReadAllAvailable()) == start
+    committed(tmp_path, "land", 20)
+    assert reader.latestOffset(start, ReadAllAvailable()) == {"offset": 20}
+
+
+def test_what_has_landed_and_is_not_refined_is_not_consumed(tmp_path: Path) -> None:
+    Lake(tmp_path).create(*TABLES)
+    for query in ("expose+absences", "attribute+resolve+tally+examples"):
+        committed(tmp_path, query)
+    committed(tmp_path, "land", 20)
+    folder = committed(tmp_path, "refine", 10)
+    assert not consumed(Lake(tmp_path))
+    (folder / "refine" / "offsets" / "0").write_text('v1\n{}\n{"offset": 20}')
+    assert consumed(Lake(tmp_path))

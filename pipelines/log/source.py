@@ -14,7 +14,7 @@ from pyspark.sql.types import StructType
 
 from pipelines import checkpoint
 from pipelines.bronze.tables import EVENTS
-from pipelines.log import log_at
+from pipelines.log import Log, log_at
 from pipelines.log.block import Append, Part, placed
 
 READERS = 2
@@ -46,17 +46,19 @@ class LogReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return ReadMaxRows(self.records)
 
     def prepareForTriggerAvailableNow(self) -> None:
-        self.goal = self._end()
+        with closing(log_at(self.path)) as log:
+            self.goal = self._end(log)
 
     def latestOffset(self, start: dict[str, int], limit: ReadLimit) -> dict[str, int]:
         most = None if isinstance(limit, ReadAllAvailable) else self.records
         with closing(log_at(self.path)) as log:
             end = log.bound(start["offset"], most)
-        goal = self._end() if self.goal is None and self.behind is not None else self.goal
-        return {"offset": end if goal is None else max(start["offset"], min(end, goal))}
+            goal = self._end(log) if self.goal is None else self.goal
+        return {"offset": max(start["offset"], min(end, goal))}
 
     def reportLatestOffset(self) -> dict[str, int]:
-        return {"offset": self._end()}
+        with closing(log_at(self.path)) as log:
+            return {"offset": self._end(log)}
 
     def partitions(self, start: dict[str, int], end: dict[str, int]) -> list[Slice]:
         first, last = start["offset"], end["offset"]
@@ -69,9 +71,8 @@ class LogReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             for append in log.read(partition.start, partition.end):
                 yield from bronze(append, partition.start, partition.end).to_batches()
 
-    def _end(self) -> int:
-        with closing(log_at(self.path)) as log:
-            end = log.end()
+    def _end(self, log: Log) -> int:
+        end = log.end()
         return end if self.behind is None else min(end, checkpoint.landed(self.behind))
 
 
