@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -85,8 +86,8 @@ def kept(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def ground(running: Broker, tmp_path: Path, request: pytest.FixtureRequest, kept: str) -> Ground:
-    name = request.node.originalname.replace("test_", "")[:60]
-    return Ground(running, f"{name}-{kept}", place_log(tmp_path, kept))
+    # a topic of its own: the broker is shared
+    return Ground(running, re.sub(r"\W+", "-", request.node.name), place_log(tmp_path, kept))
 
 
 def refused(act: Callable[[], Any]) -> HindsightError:
