@@ -143,7 +143,9 @@ def failed(kafka: Kafka, error: Any, told: Sequence[str] = ()) -> ConfigError | 
     code = error.args[0].name()
     if code in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_ID"):
         return _missing(kafka, {})
-    if any(word in f"{code} {reasons[-1]}".lower() for word in _REFUSED):  # the last: before, it may have been another thing
+    # the last: before, it may have been another thing; that a connection was closed may follow why
+    why = [one for one in reasons if "handshake" in one or ": Disconnected" not in one][-1:]
+    if any(word in f"{code} {why}".lower() for word in _REFUSED):
         return ConfigError(
             "kafka_refused",
             f"{kafka.brokers}: the brokers do not let us in ({said}); expected what they want under kafka.options, such as "
