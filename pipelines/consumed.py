@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from pipelines import checkpoint
@@ -21,14 +22,17 @@ def consumed(lake: Lake, patient: Callable[[], bool] = lambda: False) -> bool:
     if not ran | {RECONCILE} >= set(NAMES):
         return False
     landed = checkpoint.landed(checkpoints(lake.root))
-    while checkpoint.refined(checkpoints(lake.root)) < landed:
+    if not _comes(lambda: checkpoint.refined(checkpoints(lake.root)) >= landed, patient):
+        return False
+    downstream = list(_downstream(lake.root))
+    return all(_comes(partial(_reached, folder, _goal(lake, tables)), patient) for folder, tables in downstream)
+
+
+def _comes(true: Callable[[], bool], patient: Callable[[], bool]) -> bool:
+    """Whether something is true, or becomes so while it is waited for."""
+    while not true():
         if not patient():
             return False
-    for folder, tables in list(_downstream(lake.root)):
-        goal = _goal(lake, tables)
-        while not _reached(folder, goal):
-            if not patient():
-                return False
     return True
 
 

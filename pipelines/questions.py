@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -88,17 +87,24 @@ def metrics(asked: Namespace) -> int:
 
 def refused(lake: Path) -> str:
     """How many records a lake did not take in, and why not most of them; nothing where it took all."""
+    import pyarrow.compute as pc
+
     from pipelines.lake import Lake
     from pipelines.silver.tables import QUARANTINE
 
-    rows = Lake(lake).read(QUARANTINE, ["reason", "detail", "offset"]).sort_by("offset").to_pylist()
-    if not rows:
+    held = Lake(lake)
+    if not held.exists(QUARANTINE):
         return ""
-    ((reason, count),) = Counter(row["reason"] for row in rows).most_common(1)
-    first = next(row for row in rows if row["reason"] == reason)
+    rows = held.read(QUARANTINE, ["reason", "offset"])
+    counted = rows.group_by("reason").aggregate([("offset", "count"), ("offset", "min")])
+    ordered = counted.sort_by([("offset_count", "descending"), ("offset_min", "ascending")]).to_pylist()
+    if not ordered:
+        return ""
+    most, count, first = (ordered[0][name] for name in ("reason", "offset_count", "offset_min"))
+    detail = held.read(QUARANTINE, ["detail"], (pc.field("offset") == first) & (pc.field("reason") == most))["detail"][0]
     return (
-        f" {len(rows):,} records were refused, {count:,} of them as {reason} ({first['detail']}): "
-        f"`hindsight explain event --offset {first['offset']}` shows the first."
+        f" {rows.num_rows:,} records were refused, {count:,} of them as {most} ({detail}): "
+        f"`hindsight explain event --offset {first}` shows the first."
     )
 
 

@@ -396,8 +396,8 @@ MUTANTS = (
     Mutant(
         "what refine has yet to take is settled",
         "consumed.py",
-        "while checkpoint.refined(checkpoints(lake.root)) < landed:",
-        "while False:",
+        "checkpoint.refined(checkpoints(lake.root)) >= landed",
+        "True",
         "tests/test_shared.py::test_what_has_landed_and_is_not_refined_is_not_consumed",
     ),
     Mutant(

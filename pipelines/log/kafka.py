@@ -144,7 +144,7 @@ def failed(kafka: Kafka, error: Any, told: Sequence[str] = ()) -> ConfigError | 
     if code in ("UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_ID"):
         return _missing(kafka, {})
     # the last: before, it may have been another thing; that a connection was closed may follow why
-    why = [one for one in reasons if "handshake" in one or ": Disconnected" not in one][-1:]
+    why = next((one for one in reversed(reasons) if "handshake" in one or ": Disconnected" not in one), "")
     if any(word in f"{code} {why}".lower() for word in _REFUSED):
         return ConfigError(
             "kafka_refused",
