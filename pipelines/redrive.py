@@ -27,6 +27,7 @@ from pipelines.errors import InputError, nearest
 from pipelines.gates.suite import declared
 from pipelines.lake import Lake
 from pipelines.log import Log, log_at
+from pipelines.log.block import Append, Part
 from pipelines.log.source import bronze
 from pipelines.moments import rfc3339
 from pipelines.paths import existing, log_path
@@ -135,7 +136,8 @@ def _records(log: Log, offsets: Sequence[int]) -> Iterator[pa.Table]:
     held: list[pa.Table] = []
     first = at = size = 0
     while at < len(offsets):
-        (append,) = log.read(offsets[at], offsets[at] + 1)
+        coming: Iterator[Append | Part] = log.read(offsets[at], offsets[-1] + 1)
+        append = next(coming)
         until = min(bisect_left(offsets, append.end), first + SLICE)
         held.append(bronze(append, append.start, append.end).take([o - append.start for o in offsets[at:until]]))
         at, size = until, size + held[-1].nbytes

@@ -29,7 +29,10 @@ transaction.state.log.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=1000
+broker.heartbeat.interval.ms=200
 """
+# a broker that was killed is let in again only when its session has ended: nine seconds, if nobody says otherwise
 USER, PASSWORD = "hindsight", "a word"
 _SECURED = """listeners=INTERNAL://127.0.0.1:{port},SASL_SSL://127.0.0.1:{secured},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=INTERNAL://127.0.0.1:{port},SASL_SSL://127.0.0.1:{secured}
@@ -98,7 +101,7 @@ class Broker:
         from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient
 
-        client = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+        client = AdminClient({"bootstrap.servers": self.address, "log_level": 0, "reconnect.backoff.max.ms": 200})
         for _ in range(60):
             assert self.process is not None
             assert self.process.poll() is None, (self.folder / "broker.log").read_text()[-2000:]

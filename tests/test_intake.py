@@ -234,34 +234,37 @@ Intake(log, Kafka(brokers=sys.argv[2], topic=sys.argv[3], options={}, password_f
 def test_what_is_acknowledged_is_taken_once_though_broker_and_taker_are_killed(ground: Ground) -> None:
     stop, sent = Event(), list[int]()
 
-    def produce() -> None:
-        with closing(TopicLog(ground.kafka)) as topic:
-            while not stop.is_set():
-                block = list(range(len(sent), len(sent) + 50))
-                topic.append([b"%d" % number for number in block])
-                sent.extend(block)
+    def produce(topic: TopicLog) -> None:
+        while not stop.is_set():
+            block = list(range(len(sent), len(sent) + 50))
+            topic.append([b"%d" % number for number in block])
+            sent.extend(block)
 
     def taker() -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", TAKER, str(ground.path), ground.broker.address, ground.kafka.topic])
 
-    producing = Thread(target=produce)
-    producing.start()
-    process = taker()
-    for life in range(10):
-        time.sleep(0.7)
-        ground.broker.stop()
-        if life % 2:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        ground.broker.start()
-        if life % 2:
-            process = taker()
-    stop.set()
-    producing.join()
+    # made while the broker is there: one that begins while there is none says so, and does not
+    with closing(TopicLog(ground.kafka)) as topic:
+        producing = Thread(target=produce, args=(topic,))
+        producing.start()
+        process = taker()
+        for life in range(10):
+            before = len(sent)
+            while len(sent) < before + 100 and producing.is_alive():
+                time.sleep(0.01)
+            ground.broker.stop()
+            if life % 2:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+            ground.broker.start()
+            if life % 2:
+                process = taker()
+        stop.set()
+        producing.join()
     process.kill()
     process.wait()
     ground.take()
     held = ground.held()
-    assert len(sent) > 500
+    assert len(sent) >= 1000
     assert len(held) == len(set(held))
     assert sorted(held) == list(range(len(sent)))

@@ -26,6 +26,8 @@ ANSWER = 10
 """Seconds within which a broker must answer."""
 DELIVERY = 120
 """Seconds within which what was sent must be acknowledged."""
+RETURN = 1000
+"""The most milliseconds until a broker that went away is looked for again: librdkafka lets up to ten seconds pass."""
 _BESIDE = re.compile(r"\w+://|/bootstrap(?=: )| \(after [^)]*\)")
 """What librdkafka says around a reason; a protocol's name in an address is none."""
 _REFUSED = ("authenticat", "authoriz", "sasl", "certificate", "handshake failed")
@@ -70,7 +72,8 @@ def options(kafka: Kafka) -> dict[str, Any]:
         )
     password = secret(PASSWORD, kafka.password_file, "kafka.password_file", "password_unreadable")
     secrets = {"sasl.password": password} if password else {}
-    return {"bootstrap.servers": kafka.brokers, "log_level": 0, **kafka.options, **secrets}
+    given = {"bootstrap.servers": kafka.brokers, "log_level": 0, "reconnect.backoff.max.ms": RETURN}
+    return {**given, **kafka.options, **secrets}
 
 
 def no_topic() -> ConfigError:

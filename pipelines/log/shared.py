@@ -55,7 +55,7 @@ class SharedLog:
     `wait`: each append is a commit, of which there had better be few.
     """
 
-    wait = 1.0
+    wait = 0.7
     _table: DeltaTable
 
     def __init__(self, path: Path, durable: bool = True) -> None:
@@ -116,18 +116,18 @@ class SharedLog:
         return end if most is None else min(end, start + most)
 
     def read(self, start: int, end: int) -> Iterator[Part]:
-        """The records at offsets [start, end), and those around them that came with them. Raises StateError `log_unreadable`."""
+        """The records at offsets [start, end). Raises StateError `log_unreadable`."""
         if start >= end:
             return
         stop = self.end()
         if stop < end:
             raise _unreadable(self.path, f"it ends at offset {stop}, before {end}")
-        for low in range(start - start % STRIDE, end, STRIDE):
-            high = min(low + STRIDE, stop)
+        for low in range(start, end, STRIDE):
+            high = min(low + STRIDE, end)
             rows = self._rows(low, high)
             if not np.array_equal(rows["offset"].to_numpy(), np.arange(low, high)):
                 raise _unreadable(self.path, f"among offsets {low} to {high - 1} some are missing, or stand twice")
-            yield from (part for part in _parts(rows, low) if part.end > start and part.start < end)
+            yield from _parts(rows, low)
 
     def taken(self, topic: str) -> Taken | None:
         """How far a topic has been taken into the log; None before its first record."""

@@ -147,7 +147,7 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> N
         grid.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         grid.add_row(*map(_spoken, row))
-    Console(width=110).print(grid)
+    Console(width=150).print(grid)
 
 
 def show_memory(peak: Memory) -> None:
