@@ -23,6 +23,10 @@ class HindsightError(Exception):
         return f"{self.message} [{self.code}]"
 
 
+class CheckError(HindsightError):
+    """What was to be checked does not hold. Mend what was checked."""
+
+
 class ConfigError(HindsightError):
     """The settings or a model file say something that cannot be done. Mend the file."""
 

@@ -33,7 +33,7 @@ def tell(error: Exception, *, as_json: bool) -> int:
 def named(error: Exception) -> HindsightError:
     """The error that a person can act on.
 
-    MachineError no_permission, disk_full, java_ended, InputError not_a_folder, StateError log_busy, else unexpected.
+    MachineError no_permission, disk_full, java_ended, InputError not_a_folder or name_too_long, StateError log_busy, else unexpected.
     """
     full = disk_full(error)
     if full is not None:
@@ -60,6 +60,8 @@ def _refused(error: BaseException) -> HindsightError | None:
     if number in _FORBIDDEN:
         advice = "give this user the right to it, or name another folder with --lake or --conf."
         return MachineError("no_permission", f"{_said(error)}: {advice}")
+    if number == errno.ENAMETOOLONG:
+        return InputError("name_too_long", "a file or folder was named in more letters than the file system takes; name a shorter one.")
     if number in _NO_FOLDER:
         return InputError("not_a_folder", f"{_said(error)}: a file stands where a folder is expected; name another.")
     return None

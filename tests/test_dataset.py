@@ -23,7 +23,7 @@ from pipelines.dataset.release import release
 from pipelines.dataset.spec import Spec, spec_of
 from pipelines.dataset.standing import standing
 from pipelines.dataset.tables import RELEASED, RELEASES
-from pipelines.errors import InputError
+from pipelines.errors import CheckError, InputError
 from pipelines.gold.tables import EXAMPLES
 from pipelines.lake import Lake
 from tests.examples import DAY, FRONTIER, KIND, LATE, SIZE, START, append, back, example, lake_with
@@ -356,7 +356,7 @@ def test_a_gate_sees_the_rows_and_its_verdict_is_kept(tmp_path: Path) -> None:
 def test_a_failed_gate_names_the_rule_and_the_older_release_stays(tmp_path: Path) -> None:
     root = lake_with(tmp_path / "lake", MANY[:30])
     older = release(root, asked(), as_of=START + 2 * DAY)
-    with pytest.raises(InputError) as found:
+    with pytest.raises(CheckError) as found:
         release(root, asked(), gate=lambda _: verdict(passed=False))
     assert found.value.code == "gate_failed"
     assert all(word in found.value.message for word in ("score", "3 rows", "1.5", "page.html"))

@@ -382,7 +382,7 @@ def test_what_cannot_be_done_is_refused(
     [
         (("suite_invalid", 3), "m.json", ('{"expectations": [', '{"expectations": []}')),
         (("suite_invalid", 3), "expectations[0].kwargs.min_valu", (suite(min_valu=0), suite(min_value=0))),
-        (("gate_failed", 2), "score", (suite(min_value=0.95), suite(min_value=0))),
+        (("gate_failed", 1), "score", (suite(min_value=0.95), suite(min_value=0))),
     ],
     ids=["no JSON", "an unknown argument", "a rule that does not hold"],
 )

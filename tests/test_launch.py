@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pipelines import cli, leases
-from pipelines.errors import InputError, MachineError
+from pipelines.errors import CheckError, InputError, MachineError
 from pipelines.extras import extra
 from pipelines.gold.tables import EXAMPLES
 from pipelines.lake import Lake
@@ -119,7 +119,7 @@ def test_a_release_that_is_refused_fails_the_trigger_starts_no_run_and_can_be_re
     loop = ready(root)
 
     def cut(*_: Any) -> Any:
-        raise InputError("gate_failed", "origin: 3 rows")
+        raise CheckError("gate_failed", "origin: 3 rows")
 
     loop = Loop(loop.lake, loop.models, loop.definitions, loop.tracking, cut, loop.held_out)
     assert list(steps(turn(loop))) == ["claimed", "failed"]

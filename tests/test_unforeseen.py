@@ -28,6 +28,7 @@ def of(error: BaseException, cause: BaseException | None) -> BaseException:
         (PermissionError(errno.EACCES, "Permission denied", "/lake"), "no_permission", 4),
         (OSError(errno.EROFS, "Read-only file system", "/lake"), "no_permission", 4),
         (OSError("Generic LocalFileSystem error: Unable to open file: Permission denied (os error 13)"), "no_permission", 4),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "l" * 5000), "name_too_long", 2),
         (OSError(errno.ENOSPC, "No space left on device"), "disk_full", 4),
         (RuntimeError("Generic error: No space left on device (os error 28)"), "disk_full", 4),
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "java_ended", 4),

@@ -29,7 +29,7 @@ from pipelines.dataset.splitting import split
 from pipelines.dataset.standing import Examples
 from pipelines.dataset.tables import RELEASED
 from pipelines.definition import Definition
-from pipelines.errors import InputError, nearest
+from pipelines.errors import CheckError, InputError, nearest
 from pipelines.explain.sources import Sources
 from pipelines.gates.verdict import Verdict
 from pipelines.gold.tables import EXAMPLES
@@ -75,7 +75,8 @@ def release(
 
     Rows that are lost of the one that is found are kept again. `gate` judges the rows, as gold.released holds them, before they are kept.
     Raises InputError `unknown_model`, `unknown_label`, `unknown_segment`, `as_of_above_frontier`, `no_examples`, `feature_mixed`,
-    `label_mixed`, `gate_failed`, `no_classes`; StateError `no_frontier`, `table_missing`, `lease_held` and what `paths.existing` raises.
+    `label_mixed`, `no_classes`; CheckError `gate_failed`; StateError `no_frontier`, `table_missing`, `lease_held` and what
+    `paths.existing` raises.
     """
     lake = manifests.lake_of(lake_path)
     sources = Sources(lake.root)
@@ -194,11 +195,11 @@ def _refuse_unknown_segments(spec: Spec, definition: Definition) -> None:
 
 
 def _judged(verdict: Verdict) -> list[dict[str, Any]]:
-    """The rules, as a manifest has them: no value of any row. Raises InputError `gate_failed`."""
+    """The rules, as a manifest has them: no value of any row. Raises CheckError `gate_failed`."""
     failed = [one for one in verdict.rules if one.passed is False]
     if failed:
         lines = "".join(f"\n  - {one.rule} of {one.column or 'the rows'}{_breaches(one)}" for one in failed)
-        raise InputError(
+        raise CheckError(
             "gate_failed",
             f"{len(failed)} of {len(verdict.rules)} rules do not hold:{lines}\nNothing was released; the release before stands. Mend what "
             "sends such rows, or leave them out by a filter." + (f" The verdict as a page: {verdict.docs}" if verdict.docs else ""),

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipelines.dataset.manifest import Manifest
 from pipelines.definition import Definition
-from pipelines.errors import ConfigError, HindsightError, InputError, MachineError, StateError
+from pipelines.errors import CheckError, ConfigError, HindsightError, InputError, MachineError, StateError
 from pipelines.lake import Lake
 from pipelines.retrain import decide, project
 from pipelines.retrain.declared import Acceptance, Retrain, declared
@@ -148,7 +148,7 @@ def _advance(loop: Loop, row: Row) -> Iterator[Row]:
             return
         try:
             after = _NEXT[row["step"]](loop, row)
-        except (InputError, ConfigError) as error:
+        except (InputError, ConfigError, CheckError) as error:
             after = _failed(loop, row, str(error))
         if after is not None:
             yield after
