@@ -30,6 +30,7 @@ from pipelines.watch.rules import Watched
 from tests import servers
 from tests.pages import serve_day
 from tests.servers import Server, running
+from tests.test_sinking import revision
 from tests.watching import DAY, HOUR, MONDAY, lake_of, model, reach
 
 pytestmark = pytest.mark.places
@@ -144,6 +145,65 @@ def test_a_wrong_password_is_said(database: Server, served: tuple[Lake, Watched]
         tell(Metrics(Kept(lake), DAY), "postgres", sink)
     assert refused.value.code == "sink_refused"
     assert "guessed" not in refused.value.message
+
+
+ODD = ("null", "NULL", '"', "a\\", "a\\,b", "{,}", "it's", "a\nb", "%s", "é=1", "日" * 256)
+"""Texts that a driver, a protocol or a key might take for something else."""
+
+
+def test_a_database_holds_any_text_and_what_it_cannot_hold_is_counted(database: Server) -> None:
+    sink = Postgres(f"postgresql://hindsight@127.0.0.1:{database.port}/postgres", "secret")
+    told = [revision(version=text, segment={"o": text}, value=number / 3) for number, text in enumerate(ODD)]
+    assert sink.send([*told, revision(version="a\0b")]) == 1
+    rows = query(database, "SELECT version, segment, value FROM hindsight_metrics")
+    assert {(version, json.loads(segment)["o"]): value for version, segment, value in rows} == {
+        (text, text): number / 3 for number, text in enumerate(ODD)
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("CREATE TABLE hindsight_metrics (model text)", "more expressions"), ("CREATE ROLE low LOGIN PASSWORD 'x'", "denied")],
+)
+def test_another_table_and_a_user_without_rights_are_said(database: Server, text: str, found: str) -> None:
+    query(database, text)
+    user, password = ("low", "x") if "ROLE" in text else ("hindsight", "secret")
+    with pytest.raises(MachineError, match=found) as refused:
+        Postgres(f"postgresql://{user}@127.0.0.1:{database.port}/postgres", password).send([revision()])
+    assert refused.value.code == "sink_refused"
+
+
+def test_tables_made_again_under_the_same_frontier_correct_what_a_database_holds(database: Server) -> None:
+    sink = Postgres(f"postgresql://hindsight@127.0.0.1:{database.port}/postgres", "secret")
+    sink.send([revision(value=0.5, version_at=40)])
+    sink.send([revision(value=0.75, version_at=3)])
+    assert query(database, "SELECT value FROM hindsight_metrics") == [[0.75]]
+    sink.send([revision(value=0.5, as_of=MONDAY + 2 * DAY)])
+    assert query(database, "SELECT value FROM hindsight_metrics") == [[0.75]]
+
+
+def test_no_password_where_one_is_wanted_is_said(database: Server) -> None:
+    with pytest.raises(MachineError, match="password authentication failed") as refused:
+        Postgres(f"postgresql://hindsight@127.0.0.1:{database.port}/postgres", None).send([revision()])
+    assert refused.value.code == "sink_refused"
+
+
+def test_influx_holds_any_tag(series: Server) -> None:
+    base = f"http://127.0.0.1:{series.port}"
+    told = {text: text + " " * text.endswith("\\") for text in ODD if "\n" not in text}
+    assert Influx(f"{base}/write?db=hindsight").send([revision(name="odd", version=text, segment={"o": text}) for text in told]) == 0
+    question = urllib.parse.quote('SELECT value, version, "segment.o" FROM hindsight WHERE metric = \'odd\'')
+    (answer,) = asked(f"{base}/query?db=hindsight&q={question}")["results"][0]["series"]
+    assert sorted((row[2], row[3]) for row in answer["values"]) == sorted((text, text) for text in told.values())
+
+
+def test_influx_that_keeps_points_for_a_day_is_told_all_the_same(series: Server) -> None:
+    base = f"http://127.0.0.1:{series.port}"
+    asked(f"{base}/query?q=" + urllib.parse.quote('CREATE DATABASE "short" WITH DURATION 1d'), b"")
+    today = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    assert Influx(f"{base}/write?db=short").send([revision(), revision(start=today)]) == 1
+    (answer,) = asked(f"{base}/query?db=short&q=" + urllib.parse.quote("SELECT value FROM hindsight"))["results"][0]["series"]
+    assert len(answer["values"]) == 1
 
 
 def test_influx_holds_what_the_metrics_say(series: Server, served: tuple[Lake, Watched]) -> None:

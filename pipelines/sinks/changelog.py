@@ -38,6 +38,14 @@ class Changelog:
                 **options(self._kafka), "acks": "all", "enable.idempotence": True, "delivery.timeout.ms": TIMEOUT * 1000,
                 "error_cb": lambda _: None,
             })
+        try:
+            self._send(revisions)
+        except BaseException:
+            self._producer = None  # one that has failed may never do again; what it still holds is told anew
+            raise
+        return 0
+
+    def _send(self, revisions: Sequence[Any]) -> None:
         errors: list[Any] = []
         for one in revisions:
             self._produce(*self._spelled(one), errors)
@@ -47,7 +55,6 @@ class Changelog:
             raise failed(self._kafka, library().KafkaException(wrong))
         if left:
             raise MachineError("kafka_unreachable", f"{self._kafka.brokers}: {left} messages are not acknowledged")
-        return 0
 
     def _produce(self, key: bytes, value: bytes | None, errors: list[Any]) -> None:
         while True:

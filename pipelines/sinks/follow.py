@@ -7,7 +7,7 @@ from dataclasses import replace
 from threading import Event
 from typing import Any, Protocol
 
-from pipelines.errors import HindsightError
+from pipelines.errors import HindsightError, StateError, first_line
 from pipelines.lake import Lake
 from pipelines.sinks.told import Reached, told, write
 
@@ -59,11 +59,12 @@ def once(feed: Feed, name: str, sink: Sink) -> bool:
     try:
         while tell(feed, name, sink):
             pass
-    except HindsightError as error:
-        if error.code != "sink_damaged":
-            write(feed.lake.root, name, replace(told(feed.lake.root, name), error=str(error)))
-            return False
-        raise
+    except Exception as error:  # whatever it is, of the sink or of a lake that is being rebuilt, it is tried again
+        if getattr(error, "code", "") == "sink_damaged":
+            raise
+        said = str(error) if isinstance(error, HindsightError) else f"{type(error).__name__}: {first_line(error)} [unexpected]"
+        write(feed.lake.root, name, replace(told(feed.lake.root, name), error=said))
+        return False
     return True
 
 
@@ -71,9 +72,13 @@ def follow(feed: Feed, name: str, sink: Sink, stopping: Event, say: Callable[[st
     """Tell a sink what comes, until told to stop; after a failure with growing pauses. Says when it fails, and when it is back."""
     pause, was_well = _PAUSE, True
     while not stopping.is_set():
-        well = once(feed, name, sink)
+        try:
+            well = once(feed, name, sink)
+            said = "told again" if well else told(feed.lake.root, name).error
+        except StateError as error:  # its note is damaged, until somebody deletes it
+            well, said = False, str(error)
         if well != was_well:
-            say(f"{name}: " + ("told again" if well else told(feed.lake.root, name).error))
+            say(f"{name}: {said}")
         was_well = well
         stopping.wait(_LOOK if well else pause)
         pause = _PAUSE if well else min(2 * pause, _LONGEST_PAUSE)

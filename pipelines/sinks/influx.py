@@ -7,15 +7,17 @@ value that is no more cannot be taken out of a point: its `count` says 0.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from pipelines.sinks.post import post
+from pipelines.sinks.post import RefusedError, post
 from pipelines.sinks.revisions import Revision
 
 TOKEN = "INFLUX_TOKEN"
+_DROPPED = re.compile(r"partial write: .*dropped=(\d+)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ESCAPED = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ ", "\n": "\\n", "\\": "\\\\"})
+_ESCAPED = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ ", "\n": "\\n", "\r": "\\r"})
 
 
 class Influx:
@@ -25,10 +27,15 @@ class Influx:
         self._url = url
 
     def send(self, revisions: Sequence[Revision]) -> int:
-        """Raises MachineError `sink_unreachable` or `sink_refused`."""
+        """How many points it dropped, as older than it keeps any. Raises MachineError `sink_unreachable` or `sink_refused`."""
         token = os.environ.get(TOKEN, "")
         body = "\n".join(map(line, revisions)).encode()
-        post(self._url, body, {"Content-Type": "text/plain; charset=utf-8", **({"Authorization": f"Token {token}"} if token else {})})
+        try:
+            post(self._url, body, {"Content-Type": "text/plain; charset=utf-8", **({"Authorization": f"Token {token}"} if token else {})})
+        except RefusedError as error:
+            if (dropped := _DROPPED.search(error.told)) is None:
+                raise
+            return int(dropped[1])  # the others it has taken
         return 0
 
 
@@ -39,5 +46,10 @@ def line(one: Revision) -> str:
     numbers = {"value": one.value, "low": one.low, "high": one.high}
     fields = [f"{name}={value!r}" for name, value in numbers.items() if value is not None]
     fields += [f"count={one.count}i", f"final={'true' if one.final else 'false'}"]
-    named = ",".join(f"{name.translate(_ESCAPED)}={value.translate(_ESCAPED)}" for name, value in sorted(tags.items()) if value)
+    named = ",".join(f"{_spelled(name)}={_spelled(value)}" for name, value in sorted(tags.items()) if value)
     return f"hindsight,{named} {','.join(fields)} {(one.start - _EPOCH) // timedelta(microseconds=1) * 1000}"
+
+
+def _spelled(text: str) -> str:
+    """A tag's name or value. A backslash cannot be escaped, and at the end would be taken for one that escapes: a space follows it then."""
+    return (text + " " if text.endswith("\\") else text).translate(_ESCAPED)

@@ -6,6 +6,8 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
+from typing import Any
 
 from pipelines.errors import MachineError, causes
 
@@ -13,17 +15,33 @@ TIMEOUT = 30
 """Seconds that a server may take."""
 
 
+class RefusedError(MachineError):
+    """MachineError `sink_refused`: a server that answered, and did not take it; with the status and the words of its answer."""
+
+    def __init__(self, url: str, status: int, told: str) -> None:
+        super().__init__("sink_refused", f"{url}: {status} {told}")
+        self.status, self.told = status, told
+
+
+class _NotElsewhere(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Nothing: what is sent on by a redirection is a GET without a body, and would be taken for told."""
+
+
+_OPENER = urllib.request.build_opener(_NotElsewhere)
+
+
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
-    """Raises MachineError `sink_unreachable` or `sink_host_unknown`, or `sink_refused` with what the server says."""
+    """Raises MachineError `sink_unreachable` or `sink_host_unknown`, or `RefusedError`."""
     request = urllib.request.Request(url, body, dict(headers), method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT):
+        with _OPENER.open(request, timeout=TIMEOUT):
             return
     except urllib.error.HTTPError as error:
         with error:
             told = error.read(300).decode("utf-8", "replace").strip()
-        raise MachineError("sink_refused", f"{url}: {error.code} {told}") from error
-    except OSError as error:
+        raise RefusedError(url, error.code, told) from error
+    except (OSError, HTTPException) as error:
         raise unreachable(url, error) from error
 
 

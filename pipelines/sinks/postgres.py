@@ -30,11 +30,14 @@ _COLUMNS = {
     "count": "bigint", "final": "boolean", "definition": "text", "as_of": "timestamptz", "revision": "bigint",
 }
 _KEY = 8
+_FOR_GOOD = ("22", "54")
+"""Classes of SQLSTATE that are about the values: a character that no text holds, a key that is too long."""
+_TYPED = ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())
 _SAID = ", ".join(f'"{name}" = excluded."{name}"' for name in list(_COLUMNS)[_KEY:])
 UPSERT = (
-    f"INSERT INTO hindsight_metrics SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in _COLUMNS.values())}) "
+    f"INSERT INTO hindsight_metrics SELECT * FROM json_to_recordset(%s::json) AS sent ({_TYPED}) "
     f'ON CONFLICT ON CONSTRAINT hindsight_metrics_pkey DO UPDATE SET {_SAID} '
-    "WHERE (excluded.as_of, excluded.revision) >= (hindsight_metrics.as_of, hindsight_metrics.revision)"
+    "WHERE excluded.as_of >= hindsight_metrics.as_of"  # not its revision: a table that is made again counts its versions anew
 )
 
 
@@ -45,18 +48,25 @@ class Postgres:
         self._url, self._password = url, password
 
     def send(self, revisions: Sequence[Revision]) -> int:
-        """In one transaction. Raises MachineError `sink_unreachable`, `sink_host_unknown` or `sink_refused`."""
+        """In one transaction; how many no table can hold. Raises MachineError `sink_unreachable`, `sink_host_unknown` or `sink_refused`."""
         driver = extra("pg8000.dbapi", "sinks")
+        if not revisions:
+            return 0
         try:
             with closing(self._opened(driver)) as connection:
                 cursor = connection.cursor()
                 cursor.execute(TABLE)
-                cursor.execute(UPSERT, [list(values) for values in zip(*map(_row, revisions), strict=True)])
+                # not as arrays: of those the driver says a text `null` as nothing
+                cursor.execute(UPSERT, [json.dumps([dict(zip(_COLUMNS, _row(one), strict=True)) for one in revisions], default=str)])
                 connection.commit()
         except (OSError, driver.InterfaceError) as error:
             raise unreachable(_shown(self._url), error) from error
         except driver.Error as error:
-            raise MachineError("sink_refused", f"{_shown(self._url)}: {error}") from error
+            said = error.args[0] if error.args and isinstance(error.args[0], dict) else {"M": error}
+            if said.get("C", "").startswith(_FOR_GOOD):
+                half = len(revisions) // 2
+                return self.send(revisions[:half]) + self.send(revisions[half:]) if half else 1
+            raise MachineError("sink_refused", f"{_shown(self._url)}: {said['M']}") from error
         return 0
 
     def _opened(self, driver: Any) -> Any:
@@ -66,7 +76,7 @@ class Postgres:
             host=at.hostname or "localhost",
             port=at.port or 5432,
             database=at.path.lstrip("/"),
-            password=self._password,
+            password=self._password or "",  # of none at all the driver makes no refusal, but an error of its own
             timeout=30,
         )
 

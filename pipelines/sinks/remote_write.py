@@ -13,8 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from pipelines.errors import MachineError
-from pipelines.sinks.post import post
+from pipelines.sinks.post import RefusedError, post
 from pipelines.sinks.revisions import Revision
 
 _HEADERS = {
@@ -22,6 +21,8 @@ _HEADERS = {
     "User-Agent": "hindsight",
 }
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FOR_GOOD = (400, 409, 413, 422)
+"""Answers that stay the same however often it is asked: too old, out of order, too large. All others pass, or can be mended."""
 Series = tuple[tuple[str, str], ...]
 
 
@@ -32,7 +33,7 @@ class RemoteWrite:
         self._url = url
 
     def send(self, revisions: Sequence[Revision]) -> int:
-        """How many samples were refused for good. Raises MachineError `sink_unreachable`."""
+        """How many samples were refused for good. Raises MachineError `sink_unreachable` or `sink_refused`."""
         samples: dict[Series, list[tuple[int, float]]] = {}
         for one in revisions:
             for name, value in (("", one.value), ("_low", one.low), ("_high", one.high)):
@@ -46,8 +47,8 @@ class RemoteWrite:
             return 0
         try:
             post(self._url, pa.compress(request(samples), codec="snappy", asbytes=True), _HEADERS)
-        except MachineError as error:
-            if error.code != "sink_refused":
+        except RefusedError as error:
+            if error.status not in _FOR_GOOD:
                 raise
             if len(samples) == 1:
                 return sum(map(len, samples.values()))
