@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import takewhile
+from pathlib import Path
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
@@ -43,7 +44,7 @@ class Application:
     `with Application(settings, spark) as app: app.start() … app.stop()`, or `app.drain()` for what is there now. Leases are held
     inside the `with`. `given` definitions stand before the log, for tests; others are declared in it, where the landing job is among
     the jobs. `watched`: the rules by which alerts, drift and triggers are posted whenever the frontier has moved. `topic`: what the
-    landing job takes into the log.
+    landing job takes into the log. `like`: the lake whose jobs this one's run as, where it is to take that one's place.
     """
 
     def __init__(
@@ -56,10 +57,11 @@ class Application:
         given: Sequence[Definition] = (),
         watched: Sequence[Watched] = (),
         topic: Kafka | None = None,
+        like: Path | None = None,
     ) -> None:
         self.settings, self.spark = settings, spark
         self.root = settings.lake.path.resolve()
-        self.groups, self.reconciles = select(jobs, settings)
+        self.groups, self.reconciles = select(jobs, settings, like)
         self.lake = Lake(self.root, committer=settings.lake.committer, spark=spark, catalog=settings.lake.catalog)
         self.log = log_at(place_log(self.root, settings.log.kept), durable=settings.log.fsync)
         self._definitions, self._given = definitions, given

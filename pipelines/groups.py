@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pyspark.sql.streaming.query import StreamingQuery
 
+from pipelines import checkpoint
 from pipelines.contract import Table
 from pipelines.errors import InputError, nearest
 from pipelines.job import Chain
 from pipelines.jobs import NAMES, RECONCILE, chains
-from pipelines.paths import checkpoints
+from pipelines.paths import chains_of, checkpoints
 from pipelines.settings import Settings
 
 
@@ -34,19 +35,29 @@ class Group:
         return list(self.jobs[0].streams.values())
 
 
-def select(names: Sequence[str], settings: Settings) -> tuple[list[Group], bool]:
-    """The groups of jobs to run, neighbours of a chain together, and whether `reconcile` is among them."""
+def select(names: Sequence[str], settings: Settings, like: Path | None = None) -> tuple[list[Group], bool]:
+    """The groups of jobs to run, and whether `reconcile` is among them.
+
+    Neighbours of a chain that are named run together; where none is named, all run as they have run so far: in this lake, or in `like`.
+    """
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise InputError(
             "unknown_job", f"no job is called {unknown[0]}{nearest(unknown[0], NAMES)}; the jobs are {', '.join(NAMES)}"
         )
-    wanted = set(names) or set(NAMES)
+    wanted, root = set(names) or set(NAMES), settings.lake.path.resolve()
+    so_far = {} if names else _so_far(like or root)
     groups = []
     for chain in chains(horizon=settings.run.join_horizon, lands=settings.log.kept == "sqlite"):
-        for is_wanted, neighbours in groupby(chain, key=lambda job: job.name in wanted):
+        for (is_wanted, _), neighbours in groupby(chain, key=lambda job: (job.name in wanted, so_far.get(job.name))):
             if is_wanted:
                 jobs = tuple(neighbours)
                 name = "+".join(job.name for job in jobs)
-                groups.append(Group(jobs, checkpoints(settings.lake.path.resolve()) / name))
+                groups.append(Group(jobs, checkpoints(root) / name))
     return groups, RECONCILE in wanted
+
+
+def _so_far(root: Path) -> dict[str, str]:
+    """By job the name of the query that it has run in."""
+    used = [(folder, chain) for folder, chain in chains_of(checkpoints(root).glob("*")) if not checkpoint.is_new(folder)]
+    return {job.name: folder.name for folder, chain in used for job in chain}

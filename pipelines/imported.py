@@ -9,11 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from pipelines.log.receipt import BEYOND
 from pipelines.moments import instant, rfc3339
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_BEYOND = 2200
-"""A receipt after this year is a mistake; believing it would end all time that comes before."""
 
 
 class Memory:
@@ -36,7 +35,7 @@ class Memory:
 
     def receipt(self, at: datetime | None) -> datetime:
         """When a record was received; without its own word, when the one before it was."""
-        if at and at.year < _BEYOND:
+        if at and at.year < BEYOND:  # believing it would end all time that comes before
             self._last = at
             self.latest = max(at, self.latest or at)
         self.belated += self._last < self.frontier

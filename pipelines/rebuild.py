@@ -64,7 +64,7 @@ def rebuild(
         _refuse_a_lesser_log(root)
         _need_room(root)
         side = _beside(root)
-        with Application(replace(settings, lake=replace(settings.lake, path=side, catalog="")), spark) as app:
+        with Application(replace(settings, lake=replace(settings.lake, path=side, catalog="")), spark, like=root) as app:
             app.drain(lambda: progress(app), tick=False)  # the old tables lack such a record, and would differ by it
         found = [Rebuilt(table.name, _readable(Lake(root), table), content_of(Lake(side), table)) for table in FOLLOWING]
         _keep(root, side)

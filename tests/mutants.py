@@ -32,6 +32,55 @@ def _check(name: str) -> str:
 
 MUTANTS = (
     Mutant(
+        "a Prometheus that is overloaded is taken for one that refuses for good",
+        "sinks/remote_write.py",
+        "_FOR_GOOD = (400, ",
+        "_FOR_GOOD = (429, 503, 400, ",
+        "tests/test_sinks_refused.py::test_what_passes_is_not_taken_for_refused_for_good",
+    ),
+    Mutant(
+        "a redirection is followed without what was to be sent",
+        "sinks/post.py",
+        "_NotElsewhere)",
+        ")",
+        "tests/test_sinks_refused.py::test_a_redirection_is_no_acknowledgement",
+    ),
+    Mutant(
+        "a sink ends at the first thing that nobody foresaw",
+        "sinks/follow.py",
+        "    except Exception as error:",
+        "    except HindsightError as error:",
+        "tests/test_sinks_refused.py::test_what_nobody_foresaw_is_said_and_tried_again",
+    ),
+    Mutant(
+        "one point that is too old holds up a sink",
+        "sinks/influx.py",
+        "is None:\n                raise",
+        "is not None:\n                raise",
+        "tests/test_sinks_refused.py::test_points_that_influx_no_longer_keeps_are_counted_and_the_rest_goes_on",
+    ),
+    Mutant(
+        "a log believes a receipt in a time that no clock can say",
+        "log/receipt.py",
+        " or at.year >= BEYOND for",
+        " for",
+        "tests/test_log.py::test_a_wrong_append_is_refused_and_leaves_nothing",
+    ),
+    Mutant(
+        "what is for the whole lake runs jobs together that ran alone",
+        "groups.py",
+        "so_far = {} if names else _so_far(like or root)",
+        "so_far: dict[str, str] = {}",
+        "tests/test_running.py::test_jobs_that_ran_alone_go_on_alone_after_an_erasure_and_a_rebuild",
+    ),
+    Mutant(
+        "a rebuild makes queries of its own choice",
+        "rebuild.py",
+        "spark, like=root) as app",
+        "spark) as app",
+        "tests/test_running.py::test_jobs_that_ran_alone_go_on_alone_after_an_erasure_and_a_rebuild",
+    ),
+    Mutant(
         "a part of the client of Kafka is used that nobody imports",
         "log/kafka.py",
         '    extra("confluent_kafka.admin", "kafka")\n',

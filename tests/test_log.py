@@ -23,7 +23,7 @@ from pipelines.log.block import checksum
 from pipelines.log.source import LogReader, Slice, bronze
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
-FAR = datetime(2999, 1, 1, tzinfo=UTC)
+FAR = datetime(2199, 1, 1, tzinfo=UTC)
 
 
 def minute(count: float) -> datetime:
@@ -192,6 +192,7 @@ def test_a_control_moves_no_floor(log: Log) -> None:
         ([b"a"], [], "received_at_invalid"),
         ([b"a"], [T0, T0], "received_at_invalid"),
         ([b"a"], [T0.replace(tzinfo=None)], "received_at_invalid"),
+        ([b"a"], [T0.replace(year=9999)], "received_at_invalid"),
     ],
 )
 def test_a_wrong_append_is_refused_and_leaves_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -11,11 +12,14 @@ from pyspark.sql import SparkSession
 
 from pipelines import checkpoint, settle
 from pipelines.app import Application
+from pipelines.erasure.erase import erase
+from pipelines.jobs import NAMES, RECONCILE
 from pipelines.lake import Lake
 from pipelines.log import log_at
 from pipelines.paths import checkpoints, log_path
+from pipelines.rebuild import rebuild
 from pipelines.silver.tables import DUPLICATES, FEEDBACK, INFERENCES, LABELLED, RECONCILED
-from tests import lakes
+from tests import lakes, people
 from tests.bench.load import definitions
 from tests.bench.sender import Sender
 
@@ -76,3 +80,33 @@ def test_only_an_application_that_lands_records_adds_to_the_log(spark: SparkSess
             app.drain()
             added.append(app.log.end() - before)
     assert added == [len(declared) + 1, 0, 0]
+
+
+def test_jobs_that_ran_alone_go_on_alone_after_an_erasure_and_a_rebuild(spark: SparkSession, tmp_path: Path) -> None:
+    settings, history = lakes.settings_for(tmp_path / "lake"), people.history(11, 90, 6)
+
+    def alone(jobs: Iterable[str]) -> list[str]:
+        for job in jobs:
+            with Application(settings, spark, jobs=[job]) as app:
+                app.drain(tick=False)
+        return sorted(folder.name for folder in checkpoints(app.root).iterdir() if folder.name != RECONCILE)
+
+    with closing(log_at(log_path(settings.lake.path), durable=False)) as log:
+        log.append(*zip(*history[:60], strict=True))
+    before = alone(NAMES)
+    with closing(log_at(log_path(settings.lake.path), durable=False)) as log:
+        log.append(*zip(*history[60:], strict=True))
+    with Application(settings, spark) as app:
+        assert erase(app, [people.person(1)]) is not None
+    assert all(one.same for one in rebuild(settings, spark))
+    assert alone(NAMES) == before
+    lakes.proven(settings.lake.path)
+
+
+def test_a_query_that_never_had_anything_to_do_is_not_waited_for_once_its_job_runs_in_another(spark: SparkSession, tmp_path: Path) -> None:
+    settings = lakes.settings_for(tmp_path / "lake")
+    with Application(settings, spark, jobs=["tally"]) as app:
+        app.drain()
+    assert [folder.name for folder in checkpoints(app.root).iterdir()] == ["tally"]
+    lakes.run(settings, spark, [lakes.HISTORY[:60]])
+    lakes.proven(settings.lake.path)

@@ -16,6 +16,7 @@ import msgspec
 
 from pipelines.errors import ConfigError, MachineError, StateError
 from pipelines.extras import extra
+from pipelines.log.receipt import BEYOND
 from pipelines.secret import secret
 from pipelines.sections import Kafka
 
@@ -58,7 +59,7 @@ def received(message: Any) -> datetime | None:
     said = dict(message.headers() or ()).get(RECEIVED)
     with suppress(ValueError):
         at = datetime.fromisoformat(said.decode()) if said else None
-        return at if at is not None and at.tzinfo is not None else None
+        return at if at is not None and at.tzinfo is not None and at.year < BEYOND else None
     return None
 
 

@@ -14,6 +14,8 @@ from pipelines.silver.frontier import AHEAD, from_the_future
 from pipelines.silver.wire import Refused, decode
 
 MICROSECOND = timedelta(microseconds=1)
+BEYOND = 2200
+"""A receipt that is claimed for this year or later is a mistake: what follows from it would lie where no clock can say it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,11 +45,12 @@ def stamped(payloads: Sequence[bytes], received_at: Sequence[datetime] | None, n
     if not payloads:
         raise InputError("empty_append", "append: no records; expected at least one")
     if received_at is not None and (
-        len(received_at) != len(payloads) or any(at.tzinfo is None for at in received_at)
+        len(received_at) != len(payloads) or any(at.tzinfo is None or at.year >= BEYOND for at in received_at)
     ):
         raise InputError(
             "received_at_invalid",
-            f"append: {len(received_at)} receipt times for {len(payloads)} records; expected one each, with a time zone",
+            f"append: {len(received_at)} receipt times for {len(payloads)} records; expected one each, with a time "
+            f"zone, before the year {BEYOND}",
         )
     floor, claimed = before.floor, received_at is not None
     own = max(now, floor)
