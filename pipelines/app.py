@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
+from shutil import rmtree
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
@@ -28,7 +29,14 @@ from pipelines.lake import Lake, Mark
 from pipelines.log import log_at
 from pipelines.log.intake import Intake
 from pipelines.maintain import maintain
-from pipelines.paths import checkpoints, place_log, refuse_half_erased, refuse_half_filled, refuse_half_rebuilt
+from pipelines.paths import (
+    chains_of,
+    checkpoints,
+    place_log,
+    refuse_half_erased,
+    refuse_half_filled,
+    refuse_half_rebuilt,
+)
 from pipelines.sections import Kafka
 from pipelines.settings import Settings
 from pipelines.silver.rules import RowRules
@@ -85,6 +93,7 @@ class Application:
             guards.refuse_an_earlier_lake(self.lake)
             self.lake.create(*TABLES)
             self.lake.register(*TABLES, *LATER)
+            self._forget_unused()
             for group in self.groups:
                 guards.refuse_a_lost_checkpoint(self.lake, group.checkpoint, group.jobs)
                 guards.refuse_an_old_backup(self.lake, group.checkpoint, group.jobs)
@@ -174,6 +183,14 @@ class Application:
             thread.join(timeout=30)
         if self._intake is not None:
             self._intake.close()
+
+    def _forget_unused(self) -> None:
+        """Delete checkpoints of other groups of these jobs that ended before their first batch: nobody would ever come to their end."""
+        own = {group.checkpoint for group in self.groups}
+        jobs = {job.name for group in self.groups for job in group.jobs}
+        for folder, chain in chains_of(checkpoints(self.root).glob("*")):
+            if folder not in own and checkpoint.is_new(folder) and any(job.name in jobs for job in chain):
+                rmtree(folder)
 
     def _prepare(self, progress: Callable[[], None] = lambda: None) -> None:
         """Finish a backfill that is under way, and know what is backfilled from the first batch on.

@@ -81,6 +81,27 @@ MUTANTS = (
         "tests/test_running.py::test_jobs_that_ran_alone_go_on_alone_after_an_erasure_and_a_rebuild",
     ),
     Mutant(
+        "a query that never began is waited for",
+        "app.py",
+        "                rmtree(folder)",
+        "                pass",
+        "tests/test_running.py::test_a_query_that_ended_before_its_first_batch_is_not_waited_for",
+    ),
+    Mutant(
+        "what an aborted transaction leaves at the end of a topic counts as lost when it ages out",
+        "log/intake.py",
+        "        self._pass_over(ends)",
+        "        ends.clear()",
+        "tests/test_intake.py::test_what_ended_transactions_leave_behind_may_age_out",
+    ),
+    Mutant(
+        "a header can claim a time that no clock can say",
+        "log/kafka.py",
+        " and at.year < BEYOND else",
+        " else",
+        "tests/test_kafka_named.py::test_a_header_that_claims_nothing_that_can_be_believed_claims_nothing",
+    ),
+    Mutant(
         "a part of the client of Kafka is used that nobody imports",
         "log/kafka.py",
         '    extra("confluent_kafka.admin", "kafka")\n',

@@ -125,6 +125,23 @@ def test_a_topic_may_grow_partitions(ground: Ground, partitions: int, closes: bo
     assert sorted(ground.held()) == list(range(60))
 
 
+def test_what_ended_transactions_leave_behind_may_age_out(ground: Ground) -> None:
+    producer = Producer({"bootstrap.servers": ground.broker.address, "transactional.id": ground.kafka.topic, "log_level": 0})
+    producer.init_transactions()
+    for number in range(6):
+        producer.begin_transaction()
+        producer.produce(ground.kafka.topic, b"%d" % number)
+        producer.flush()
+        (producer.abort_transaction if number % 2 else producer.commit_transaction)()
+    ground.take()
+    with closing(log_at(ground.path, durable=False)) as log:
+        ((row,), lost) = standing(log, ground.kafka)
+    assert (row["waiting"], lost) == (0, None)
+    ground.age_out(row["end"])
+    ground.take()
+    assert ground.held() == [0, 2, 4]
+
+
 def test_what_could_not_be_written_is_taken_again(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     ground.send(0, 30)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from pipelines.log.kafka import failed
+from pipelines.log.kafka import failed, received
 from pipelines.settings import Kafka
 
 TRANSPORT = KafkaException(KafkaError(KafkaError._TRANSPORT, "Failed to get metadata: Local: Broker transport failure"))
@@ -44,3 +45,23 @@ def test_a_process_that_imports_nothing_of_kafka_before_can_ask_about_a_topic() 
     asks = "from pipelines.log.kafka import Asked, Kafka; Asked(Kafka('127.0.0.1:1', 'topic', {}, ''))"
     done = subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+class Message:
+    """A message of the consumer, of which only the headers are asked."""
+
+    def __init__(self, *said: bytes | None) -> None:
+        self.said = said
+
+    def headers(self) -> list[tuple[str, bytes | None]]:
+        return [("received_at", one) for one in self.said]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [None, b"", b"yesterday", b"\xff", b"2026-03-01T10:00:00", b"9999-12-31T23:00:00Z", b"9999-12-31T23:00:00-12:00"],
+)
+def test_a_header_that_claims_nothing_that_can_be_believed_claims_nothing(said: bytes | None) -> None:
+    assert received(Message(said)) is None
+    assert received(Message(b"2026-03-01T10:00:00Z", said)) is None
+    assert received(Message(said, b"2026-03-01T10:00:00Z")) == datetime(2026, 3, 1, 10, tzinfo=UTC)

@@ -103,10 +103,9 @@ def test_jobs_that_ran_alone_go_on_alone_after_an_erasure_and_a_rebuild(spark: S
     lakes.proven(settings.lake.path)
 
 
-def test_a_query_that_never_had_anything_to_do_is_not_waited_for_once_its_job_runs_in_another(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_query_that_ended_before_its_first_batch_is_not_waited_for(spark: SparkSession, tmp_path: Path) -> None:
     settings = lakes.settings_for(tmp_path / "lake")
-    with Application(settings, spark, jobs=["tally"]) as app:
-        app.drain()
-    assert [folder.name for folder in checkpoints(app.root).iterdir()] == ["tally"]
-    lakes.run(settings, spark, [lakes.HISTORY[:60]])
+    checkpoint.state_generation(checkpoints(settings.lake.path) / "tally", "killed before it began")
+    app = lakes.run(settings, spark, [lakes.HISTORY[:60]])
+    assert settle.last(app.lake)["end_offset"] >= 60
     lakes.proven(settings.lake.path)

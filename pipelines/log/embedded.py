@@ -123,6 +123,11 @@ class EmbeddedLog:
         with self._named():
             return self._taken(topic)
 
+    def pass_over(self, taking: Taking) -> None:
+        """Note how far a topic has been taken where no record came."""
+        with self._transaction():
+            self._note(taking.after(self._taken(taking.topic)))
+
     def forget(self, topic: str) -> None:
         """Take a topic from its start again: what is in the log already is a duplicate then, and counts once."""
         with self._transaction():

@@ -86,16 +86,23 @@ class Intake:
             found = self._same()
             for claimed, run in groupby(records, key=lambda message: received(message) is not None):
                 self._append(list(run), found, claimed=claimed)
-        end_of_partition = library().KafkaError._PARTITION_EOF
+        end_of_partition, ends = library().KafkaError._PARTITION_EOF, dict[int, int]()
         for message in messages:
             if message.error() is None:
                 self._reached[message.partition()] = message.offset() + 1
             elif message.error().code() == end_of_partition:
-                self._reached[message.partition()] = message.offset()
+                self._reached[message.partition()] = ends[message.partition()] = message.offset()
             else:
                 self.check()
                 raise library().KafkaException(message.error())
+        self._pass_over(ends)
         return len(records)
+
+    def _pass_over(self, ends: Mapping[int, int]) -> None:
+        """Note ends that lie beyond the last record: markers of transactions, and what was aborted, may age out without loss."""
+        before = self._log.taken(self._kafka.topic)
+        if before is not None and any(end > before.next.get(part, 0) for part, end in ends.items()):
+            self._log.pass_over(Taking(self._kafka.topic, self._same(), {}, ends))
 
     def _same(self) -> Topic:
         """The topic, still the same; with partitions that have come since."""

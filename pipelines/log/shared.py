@@ -133,12 +133,21 @@ class SharedLog:
         """How far a topic has been taken into the log; None before its first record."""
         return self._now()[1].taken.get(topic)
 
+    def pass_over(self, taking: Taking) -> None:
+        """Note how far a topic has been taken where no record came."""
+        self._state_taken(lambda taken: {**taken, taking.topic: taking.after(taken.get(taking.topic))})
+
     def forget(self, topic: str) -> None:
         """Take a topic from its start again: what is in the log already is a duplicate then, and counts once."""
+        self._state_taken(lambda taken: {name: one for name, one in taken.items() if name != topic})
+
+    def _state_taken(self, change: Callable[[dict[str, Taken]], dict[str, Taken]]) -> None:
         with self._lock:
-            delta, state = self._newest()
-            left = {name: one for name, one in state.taken.items() if name != topic}
-            self._commit(delta, msgspec.structs.replace(state, taken=left), EVENTS.arrow.empty_table())
+            for _ in range(_TRIES):
+                delta, state = self._newest()
+                if self._commit(delta, msgspec.structs.replace(state, taken=change(state.taken)), EVENTS.arrow.empty_table()):
+                    return
+        raise self._busy()
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -156,7 +165,10 @@ class SharedLog:
                 records = pa.Table.from_batches([gathered(append.payloads, append.received_at)])
                 if self._commit(delta, after, placed(records, state.end, append.clock, append.appended_at)):
                     return after.end - 1
-        raise StateError("log_busy", f"{self.path}: other processes append all the while, {_TRIES} times in a row. Try again.")
+        raise self._busy()
+
+    def _busy(self) -> StateError:
+        return StateError("log_busy", f"{self.path}: other processes append all the while, {_TRIES} times in a row. Try again.")
 
     def _commit(self, delta: DeltaTable, after: State, rows: pa.Table) -> bool:
         """Write records and state in one commit; False where another writer has come before."""

@@ -22,7 +22,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Taking:
-    """What an append takes of a topic: by partition, from its lowest offset `first` up to `next`."""
+    """What an append takes of a topic: by partition, from its lowest offset `first` up to `next`; of partitions without `first`, no record."""
 
     topic: str
     found: Topic
@@ -39,7 +39,7 @@ class Taking:
                 f"topic {self.topic!r}, partition {twice[0]}: offsets {self.first[twice[0]]:,} to {reached[twice[0]] - 1:,} are in the log "
                 "by now, which another process has taken. One at a time: let one application run the job land.",
             )
-        return Taken(self.topic, self.found.cluster, self.found.id, reached | dict(self.next))
+        return Taken(self.topic, self.found.cluster, self.found.id, reached | {part: max(at, reached.get(part, 0)) for part, at in self.next.items()})
 
 
 def refuse_another(kafka: Kafka, found: Topic, before: Taken) -> None:
