@@ -22,7 +22,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Taking:
-    """What an append takes of a topic: by partition, from its lowest offset `first` up to `next`; of partitions without `first`, no record."""
+    """What an append takes of a topic: by partition, from its lowest offset `first` up to `next`; without `first`, no record of it."""
 
     topic: str
     found: Topic
@@ -39,7 +39,8 @@ class Taking:
                 f"topic {self.topic!r}, partition {twice[0]}: offsets {self.first[twice[0]]:,} to {reached[twice[0]] - 1:,} are in the log "
                 "by now, which another process has taken. One at a time: let one application run the job land.",
             )
-        return Taken(self.topic, self.found.cluster, self.found.id, reached | {part: max(at, reached.get(part, 0)) for part, at in self.next.items()})
+        further = {part: max(at, reached.get(part, 0)) for part, at in self.next.items()}
+        return Taken(self.topic, self.found.cluster, self.found.id, reached | further)
 
 
 def refuse_another(kafka: Kafka, found: Topic, before: Taken) -> None:
