@@ -20,6 +20,7 @@ from pipelines.opened import Opened, aware, named, newest, not_above
 from pipelines.quantities import duration
 
 _MINUTE = timedelta(minutes=1)
+_WIDEST = timedelta(days=36_525)
 
 
 def metrics(
@@ -124,11 +125,11 @@ def _as_of(frontier: datetime, asked: datetime | None) -> datetime:
 
 
 def _width(argument: str, text: str) -> timedelta:
-    problem = f'{argument}={text!r} is no width of a window: expected whole minutes, hours, days or weeks ("7 days").'
+    problem = f'{argument}={text!r} is no width of a window: expected whole minutes, hours, days or weeks ("7 days"), of 100 years at most.'
     try:
         width = duration(text)
     except ValueError as error:
         raise InputError("bad_window", problem) from error
-    if not width or width % _MINUTE:
+    if not width or width % _MINUTE or width > _WIDEST:
         raise InputError("bad_window", problem)
     return width

@@ -311,6 +311,7 @@ def test_without_a_model_every_model_and_label_answers(ask):
         ("bad_window", {"every": "90 seconds"}),
         ("bad_window", {"every": "0 hours"}),
         ("bad_window", {"every": "often"}),
+        ("bad_window", {"every": "1000000 days"}),
         ("bad_window", {"every": "1 day", "sliding": "1 hour"}),
     ],
 )

@@ -218,10 +218,18 @@ def test_a_damaged_table_is_said_and_the_rest_is_shown(copy: Lake) -> None:
         ("not_a_time", {"as_of": "then"}),
         ("not_a_count", {"last": "all"}),
         ("unknown_parameter", {"evry": "1 day"}),
+        ("bad_window", {"every": "999999999 days"}),
+        ("out_of_range", {"every": "36000 days", "last": "2000"}),
     ],
 )
 def test_a_question_that_has_no_answer_is_refused_with_a_code(address: str, code: str, changed: dict[str, str]) -> None:
     assert refused(address, "metrics", **{**ASKED, **changed}) == code
+
+
+@pytest.mark.parametrize(("code", "changed"), [("unknown_grain", {"grain": "1 fortnight"}), ("out_of_range", {"cell": "9999-12-31"})])
+def test_a_cell_that_there_is_not_is_refused_with_a_code(address: str, code: str, changed: dict[str, str]) -> None:
+    question = {"model": "m", "label": "late", "metric": "accuracy", "cell": "2026-03-02", "grain": "1 day"}
+    assert refused(address, "explain/metric", **{**question, **changed}) == code
 
 
 def test_only_reading_is_allowed_and_only_under_names_of_this_machine(address: str) -> None:

@@ -82,9 +82,11 @@ def metric(
 
     `segment`: values by field; the fields are a declared cut together. `as_of`: floored to the whole minute; without it,
     the frontier. Raises InputError: no_lake, no_frontier, as_of_above_frontier, unknown_model, unknown_label,
-    unknown_metric, cut_not_declared, grain_not_declared, empty_cell.
+    unknown_metric, unknown_grain, cut_not_declared, grain_not_declared, empty_cell.
     """
     before = _known_before(sources, as_of)
+    if grain not in GRAINS:
+        raise InputError("unknown_grain", f'there is no grain "{grain}"{nearest(grain, GRAINS)}; there is {", ".join(GRAINS)}')
     width = GRAINS[grain]
     start = _floored(cell, width)
     (chosen,) = newest(named(sources.definitions, model=model, label=label))

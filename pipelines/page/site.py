@@ -91,6 +91,9 @@ def _route(answer: Answer) -> Callable[[Request], Response]:
         except HindsightError as error:
             code = 400 if isinstance(error, InputError) else 409 if isinstance(error, StateError) else 500
             return _json({"error": error.code, "message": error.message}, code)
+        except OverflowError:
+            said = "a time or a width of windows that is asked for lies beyond the years 1 to 9999"
+            return _json({"error": "out_of_range", "message": said}, 400)
         except Exception as error:
             traceback.print_exception(error, file=sys.stderr)
             said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
