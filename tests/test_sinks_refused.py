@@ -15,6 +15,7 @@ from pipelines.errors import MachineError
 from pipelines.page.sums import Kept
 from pipelines.sinks.follow import follow, once
 from pipelines.sinks.influx import Influx
+from pipelines.sinks.otlp import Otlp
 from pipelines.sinks.post import post
 from pipelines.sinks.remote_write import RemoteWrite
 from pipelines.sinks.revisions import Metrics, Revision
@@ -89,6 +90,18 @@ def test_points_that_influx_no_longer_keeps_are_counted_and_the_rest_goes_on() -
         assert Influx(url).send(TWO) == 1
     with answering(lambda *_: (400, {}, b'{"error":"unable to parse"}')) as (url, _), pytest.raises(MachineError):
         Influx(url).send(TWO)
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        (b"", 0), (b"{}", 0), (b"<html>", 0), (b'{"partialSuccess": {}}', 0), (b'{"partialSuccess": {"rejectedDataPoints": "3"}}', 3),
+        (b'{"partialSuccess": {"rejectedDataPoints": 2, "errorMessage": "too old"}}', 2),
+    ],
+)  # fmt: skip
+def test_points_that_a_collector_takes_only_in_part_are_counted(said: bytes, refused: int) -> None:
+    with answering(lambda *_: (200, {}, said)) as (url, _):
+        assert Otlp(url).send(TWO) == refused
 
 
 def test_a_port_of_something_else_is_said_and_not_the_end_of_the_sink(tmp_path: Path) -> None:

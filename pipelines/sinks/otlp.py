@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from pipelines.sinks.post import post
 from pipelines.sinks.revisions import Revision
@@ -26,12 +29,27 @@ class Otlp:
         self._url = url
 
     def send(self, revisions: Sequence[Revision]) -> int:
-        """Raises MachineError `sink_unreachable` or `sink_refused`."""
-        known = [one for one in revisions if one.value is not None]
+        """How many data points were refused for good. Raises MachineError `sink_unreachable` or `sink_refused`."""
+        known, refused = [one for one in revisions if one.value is not None], 0
         for start in range(0, len(known), AT_ONCE):
             body = json.dumps(request(known[start : start + AT_ONCE])).encode()
-            post(self._url, body, {"Content-Type": "application/json"})
-        return 0
+            refused += _rejected(post(self._url, body, {"Content-Type": "application/json"}))
+        return refused
+
+
+def _rejected(answer: bytes) -> int:
+    """How many data points a collector says that it has not taken, of a request that it otherwise did."""
+    with suppress(msgspec.MsgspecError):
+        return int(msgspec.json.decode(answer, type=_Answer).partial_success.rejected_data_points)
+    return 0
+
+
+class _Partial(msgspec.Struct, frozen=True, rename="camel"):
+    rejected_data_points: int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,18}$")] = 0
+
+
+class _Answer(msgspec.Struct, frozen=True, rename="camel"):
+    partial_success: _Partial = _Partial()
 
 
 def request(revisions: Sequence[Revision]) -> dict[str, Any]:

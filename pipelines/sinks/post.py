@@ -15,6 +15,10 @@ TIMEOUT = 30
 """Seconds that a server may take."""
 
 
+_MOST = 65_536
+"""Bytes of an answer that are read."""
+
+
 class RefusedError(MachineError):
     """MachineError `sink_refused`: a server that answered, and did not take it; with the status and the words of its answer."""
 
@@ -31,12 +35,12 @@ class _NotElsewhere(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_NotElsewhere)
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
-    """Raises MachineError `sink_unreachable` or `sink_host_unknown`, or `RefusedError`."""
+def post(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """What the server says. Raises MachineError `sink_unreachable` or `sink_host_unknown`, or `RefusedError`."""
     request = urllib.request.Request(url, body, dict(headers), method="POST")
     try:
-        with _OPENER.open(request, timeout=TIMEOUT):
-            return
+        with _OPENER.open(request, timeout=TIMEOUT) as answer:
+            return bytes(answer.read(_MOST))
     except urllib.error.HTTPError as error:
         with error:
             told = error.read(300).decode("utf-8", "replace").strip()
