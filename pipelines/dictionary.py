@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.contract import Table, spelled
+from pipelines.definition import SCORE_BUCKETS
 from pipelines.errors import InputError
+from pipelines.gold.metrics.catalogue import METRICS
 from pipelines.gold.tables import VIEWS
 from pipelines.jobs import LATER, TABLES
 from pipelines.silver.reasons import REASONS
@@ -15,11 +17,15 @@ START, END = "<!-- generated: the tables -->", "<!-- end of the generated part -
 
 
 def dictionary() -> str:
-    """Every table and view with its columns, and every reason code, as Markdown."""
+    """Every table and view with its columns, every metric, and every reason code, as Markdown."""
     tables = "\n".join(_table(table) for table in (*TABLES, *LATER, *VIEWS))
+    metrics = "\n".join(f"| `{one.name}` | {one.family} | {_cell(one.meaning)} |" for one in METRICS)
     reasons = "\n".join(f"| `{code}` | {_cell(meaning)} |" for code, meaning in REASONS.items())
     return (
-        f"{tables}\n### Reason codes\n\nWhy a record is in `silver.quarantine`, in the order of the checks.\n\n"
+        f"{tables}\n### Metrics\n\nWhat `metrics()` gives beside `n` and `exposed`; B, the score buckets, is {SCORE_BUCKETS:,};\n"
+        "`{each}` stands for a measure that the model file declares; the service is the label `\"\"`.\n\n"
+        f"| Metric | Of | Meaning |\n|---|---|---|\n{metrics}\n\n"
+        f"### Reason codes\n\nWhy a record is in `silver.quarantine`, in the order of the checks.\n\n"
         f"| Code | Meaning |\n|---|---|\n{reasons}\n"
     )
 

@@ -9,6 +9,7 @@ import pytest
 from pipelines.contract import spelled
 from pipelines.dictionary import END, FILE, LATER, START, TABLES, dictionary, renew
 from pipelines.errors import InputError
+from pipelines.gold.metrics.catalogue import METRICS
 from pipelines.mapping import load_mapping
 from pipelines.silver.reasons import REASONS
 
@@ -18,12 +19,14 @@ def test_the_file_holds_what_the_declarations_say() -> None:
     assert renew(text) == text, "run `python -m pipelines.dictionary`"
 
 
-def test_every_table_column_and_reason_is_in_it() -> None:
+def test_every_table_column_metric_and_reason_is_in_it() -> None:
     text = dictionary()
     for table in (*TABLES, *LATER):
         assert f"### {table.name}\n\n{table.meaning}" in text
         for column in table.columns:
             assert f"| `{column.name}` | `{spelled(column.type)}` |" in text
+    for metric in METRICS:
+        assert f"| `{metric.name}` | {metric.family} | {metric.meaning} |" in text
     for code in REASONS:
         assert f"| `{code}` |" in text
 
