@@ -123,6 +123,13 @@ MUTANTS = (
         "tests/test_running.py::test_only_an_application_that_lands_records_adds_to_the_log",
     ),
     Mutant(
+        "jobs of a workspace install the wheel of an earlier version too",
+        "../databricks.yml",
+        "rm -rf build/workspace dist/*.whl &&",
+        "rm -rf build/workspace &&",
+        "tests/test_bundle.py::test_the_bundle_builds_one_wheel_which_leaves_spark_and_delta_to_the_runtime",
+    ),
+    Mutant(
         "a stage is missing in the bundle",
         "../conf/jobs.yml",
         "    tally:\n",

@@ -195,11 +195,14 @@ def build(folder: Path, command: str) -> None:
     subprocess.run(["bash", "-c", command], cwd=where, env={**os.environ, "PATH": path}, check=True)
 
 
-def test_what_the_bundle_builds_its_wheel_from_leaves_spark_and_delta_to_the_runtime(tmp_path: Path) -> None:
+def test_the_bundle_builds_one_wheel_which_leaves_spark_and_delta_to_the_runtime(tmp_path: Path) -> None:
     before, pip, after = BUNDLE["artifacts"]["wheel"]["build"].partition("&& python3 -m pip wheel ")
     assert pip
     assert after.split()[-3:] == ["--wheel-dir", "dist", "build/workspace"]
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "hindsight_lakehouse-0.0.9-py3-none-any.whl").touch()  # of a version before
     build(tmp_path, before)
+    assert not [*tmp_path.glob("dist/*.whl")]
     wanted = tomllib.loads((tmp_path / "build" / "workspace" / "pyproject.toml").read_text())["project"]
     spark = [one for one in PROJECT["dependencies"] if _project(one) in ("pyspark", "delta-spark")]
     assert len(spark) == 2
