@@ -51,14 +51,14 @@ def jobs(status: LakeStatus, *, title: str = "", told: str = "") -> Lines:
 
 
 def sinks(found: Sequence[SinkStatus]) -> Table:
-    """How far each sink has been told, and what was wrong with its last try."""
+    """How far each sink has been told, and what was wrong with its last try, else why it refused something for good."""
     table = Table(header_style="bold")
     for name in ("sink", "running", "told as of", "lag, revisions", "lag, s", "told", "refused", "error"):
         table.add_column(name, justify="left" if name in ("sink", "told as of", "error") else "right", overflow="fold")
     for one in found:
         lag = "-" if one.lag_seconds is None else f"{one.lag_seconds:,.0f}"
         counts = (f"{one.lag_revisions:,}", lag, f"{one.revisions:,}", f"{one.refused:,}")
-        table.add_row(one.sink, "yes" if one.running else "no", short(one.as_of), *counts, escape(one.error or "-"))
+        table.add_row(one.sink, "yes" if one.running else "no", short(one.as_of), *counts, escape(one.error or one.refusal or "-"))
     return table
 
 

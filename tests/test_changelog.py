@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Topic:
         self.newest: dict[str, Any] = {}
         self.sent, self.fails = 0, False
 
-    def send(self, revisions: list[Any]) -> int:
+    def send(self, revisions: list[Any]) -> Sequence[str]:
         for one in revisions:
             key, value = of_entry(one)
             self.sent += 1
@@ -42,7 +43,7 @@ class Topic:
         if self.fails:
             self.fails = False
             raise MachineError("kafka_unreachable", "down")
-        return 0
+        return ()
 
     def values(self, name: str) -> list[Any]:
         return [one[name] for one in self.newest.values()]

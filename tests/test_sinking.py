@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
@@ -36,12 +37,13 @@ class Listener:
     def __init__(self) -> None:
         self.parts: list[list[Revision]] = []
         self.fails_after = -1
+        self.refuses: Sequence[str] = ()
 
-    def send(self, revisions: list[Revision]) -> int:
+    def send(self, revisions: list[Revision]) -> Sequence[str]:
         if len(self.parts) == self.fails_after:
             raise MachineError("sink_unreachable", "down")
         self.parts.append(list(revisions))
-        return 0
+        return self.refuses
 
 
 def test_a_point_of_influx_escapes_what_its_protocol_reads() -> None:
@@ -116,6 +118,24 @@ def test_a_sink_that_goes_down_is_said_once_and_again_when_it_is_back(tmp_path: 
     follow(Metrics(Kept(lake), DAY), "one", listener, stopping, say)
     assert "sink_unreachable" in said[0]
     assert said[1:] == ["one: told again"]
+
+
+def test_what_a_sink_refuses_for_good_is_counted_and_the_last_reason_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, watched = filled(tmp_path / "lake", days=1)
+    listener = Listener()
+    listener.refuses = ["too old", "out of bounds"]
+    assert tell(Metrics(Kept(lake), DAY), "otlp", listener)
+    listener.refuses, parts = (), len(listener.parts)
+    serve_day(lake, watched, 1)
+    reach(lake, FRONTIER + 2 * HOUR)
+    assert tell(Metrics(Kept(lake), DAY), "otlp", listener)
+    note = told(lake.root, "otlp")
+    assert (note.refused, note.refusal, note.error) == (2 * parts, "out of bounds", "")
+    monkeypatch.setenv("HINDSIGHT_SINKS_OTLP", "http://127.0.0.1:1/v1/metrics")
+    assert main(["sinks", "--status", "--lake", str(lake.root)]) == 0
+    assert "out of" in capsys.readouterr().out
 
 
 def test_a_note_that_is_damaged_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

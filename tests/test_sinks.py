@@ -28,7 +28,7 @@ from pipelines.sinks.revisions import Metrics, revisions
 from pipelines.sinks.told import now, told
 from pipelines.watch.rules import Watched
 from tests import servers
-from tests.pages import serve_day
+from tests.pages import filled, serve_day
 from tests.servers import Server, running
 from tests.test_sinking import revision
 from tests.watching import DAY, HOUR, MONDAY, lake_of, model, reach
@@ -154,7 +154,7 @@ ODD = ("null", "NULL", '"', "a\\", "a\\,b", "{,}", "it's", "a\nb", "%s", "é=1",
 def test_a_database_holds_any_text_and_what_it_cannot_hold_is_counted(database: Server) -> None:
     sink = Postgres(f"postgresql://hindsight@127.0.0.1:{database.port}/postgres", "secret")
     told = [revision(version=text, segment={"o": text}, value=number / 3) for number, text in enumerate(ODD)]
-    assert sink.send([*told, revision(version="a\0b")]) == 1
+    assert len(sink.send([*told, revision(version="a\0b")])) == 1
     rows = query(database, "SELECT version, segment, value FROM hindsight_metrics")
     assert {(version, json.loads(segment)["o"]): value for version, segment, value in rows} == {
         (text, text): number / 3 for number, text in enumerate(ODD)
@@ -191,7 +191,7 @@ def test_no_password_where_one_is_wanted_is_said(database: Server) -> None:
 def test_influx_holds_any_tag(series: Server) -> None:
     base = f"http://127.0.0.1:{series.port}"
     told = {text: text + " " * text.endswith("\\") for text in ODD if "\n" not in text}
-    assert Influx(f"{base}/write?db=hindsight").send([revision(name="odd", version=text, segment={"o": text}) for text in told]) == 0
+    assert not Influx(f"{base}/write?db=hindsight").send([revision(name="odd", version=text, segment={"o": text}) for text in told])
     question = urllib.parse.quote('SELECT value, version, "segment.o" FROM hindsight WHERE metric = \'odd\'')
     (answer,) = asked(f"{base}/query?db=hindsight&q={question}")["results"][0]["series"]
     assert sorted((row[2], row[3]) for row in answer["values"]) == sorted((text, text) for text in told.values())
@@ -201,7 +201,7 @@ def test_influx_that_keeps_points_for_a_day_is_told_all_the_same(series: Server)
     base = f"http://127.0.0.1:{series.port}"
     asked(f"{base}/query?q=" + urllib.parse.quote('CREATE DATABASE "short" WITH DURATION 1d'), b"")
     today = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    assert Influx(f"{base}/write?db=short").send([revision(), revision(start=today)]) == 1
+    assert len(Influx(f"{base}/write?db=short").send([revision(), revision(start=today)])) == 1
     (answer,) = asked(f"{base}/query?db=short&q=" + urllib.parse.quote("SELECT value FROM hindsight"))["results"][0]["series"]
     assert len(answer["values"]) == 1
 
@@ -228,7 +228,6 @@ def test_prometheus_gets_each_window_once_when_it_is_final(monitor: Server, tmp_
     watched = model(tmp_path / "models", "")
     lake = lake_of(tmp_path / "lake", watched)
     lake.create(EVENTS, INFERENCES, FEEDBACK, OUTCOME_LEDGER, LABELLED)
-    # it takes no samples of long ago
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     shift = (today - MONDAY) // DAY - 6
     for day in range(3):
@@ -249,3 +248,9 @@ def test_prometheus_gets_each_window_once_when_it_is_final(monitor: Server, tmp_
     }
     assert samples == wanted
     assert len(wanted) > 6
+    # it takes no samples of long ago, and the reason is kept
+    old, _ = filled(tmp_path / "old", days=2)
+    assert tell(Metrics(Kept(old), DAY), "prometheus", sink)
+    note = told(old.root, "prometheus")
+    assert note.refused > 0
+    assert "out of bounds" in note.refusal

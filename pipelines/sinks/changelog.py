@@ -30,7 +30,7 @@ class Changelog:
         self._kafka, self._spelled = replace(kafka, topic=topic), spelled
         self._producer: Any = None
 
-    def send(self, revisions: Sequence[Any]) -> int:
+    def send(self, revisions: Sequence[Any]) -> Sequence[str]:
         """Until all in-sync replicas have them. Raises MachineError `kafka_unreachable`, ConfigError `kafka_refused`."""
         if self._producer is None:
             Asked(self._kafka).reach()
@@ -43,7 +43,7 @@ class Changelog:
         except BaseException:
             self._producer = None  # one that has failed may never do again; what it still holds is told anew
             raise
-        return 0
+        return ()
 
     def _send(self, revisions: Sequence[Any]) -> None:
         errors: list[Any] = []

@@ -20,8 +20,8 @@ _PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 class Sink(Protocol):
     """Where revisions go."""
 
-    def send(self, revisions: Sequence[Any]) -> int:
-        """Tell it, also once more; how much it refused for good. Raises HindsightError where it is to be tried again."""
+    def send(self, revisions: Sequence[Any]) -> Sequence[str]:
+        """Tell it, also once more; of all that it refused for good, why. Raises HindsightError where it is to be tried again."""
 
 
 class Feed(Protocol):
@@ -49,7 +49,8 @@ def tell(feed: Feed, name: str, sink: Sink) -> bool:
     write(root, name, note)
     for part in feed.since(before.reached, until):
         refused = sink.send(part)
-        note = replace(note, revisions=note.revisions + len(part), refused=note.refused + refused)
+        said = refused[-1] if refused else note.refusal
+        note = replace(note, revisions=note.revisions + len(part), refused=note.refused + len(refused), refusal=said)
     write(root, name, replace(note, reached=until, telling=None, error=""))
     return True
 

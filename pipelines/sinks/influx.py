@@ -26,8 +26,8 @@ class Influx:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def send(self, revisions: Sequence[Revision]) -> int:
-        """How many points it dropped, as older than it keeps any. Raises MachineError `sink_unreachable` or `sink_refused`."""
+    def send(self, revisions: Sequence[Revision]) -> Sequence[str]:
+        """Of each point that it dropped as too old, what it said. Raises MachineError `sink_unreachable` or `sink_refused`."""
         token = os.environ.get(TOKEN, "")
         body = "\n".join(map(line, revisions)).encode()
         try:
@@ -35,8 +35,8 @@ class Influx:
         except RefusedError as error:
             if (dropped := _DROPPED.search(error.told)) is None:
                 raise
-            return int(dropped[1])  # the others it has taken
-        return 0
+            return [error.message] * int(dropped[1])  # the others it has taken
+        return ()
 
 
 def line(one: Revision) -> str:

@@ -28,24 +28,26 @@ class Otlp:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def send(self, revisions: Sequence[Revision]) -> int:
-        """How many data points were refused for good. Raises MachineError `sink_unreachable` or `sink_refused`."""
-        known, refused = [one for one in revisions if one.value is not None], 0
+    def send(self, revisions: Sequence[Revision]) -> Sequence[str]:
+        """Why, of each data point that was refused for good. Raises MachineError `sink_unreachable` or `sink_refused`."""
+        known, refused = [one for one in revisions if one.value is not None], list[str]()
         for start in range(0, len(known), AT_ONCE):
             body = json.dumps(request(known[start : start + AT_ONCE])).encode()
             refused += _rejected(post(self._url, body, {"Content-Type": "application/json"}))
         return refused
 
 
-def _rejected(answer: bytes) -> int:
-    """How many data points a collector says that it has not taken, of a request that it otherwise did."""
+def _rejected(answer: bytes) -> list[str]:
+    """Why, of each data point that a collector says that it has not taken, of a request that it otherwise did."""
     with suppress(msgspec.MsgspecError):
-        return int(msgspec.json.decode(answer, type=_Answer).partial_success.rejected_data_points)
-    return 0
+        part = msgspec.json.decode(answer, type=_Answer).partial_success
+        return [part.error_message] * int(part.rejected_data_points)
+    return []
 
 
 class _Partial(msgspec.Struct, frozen=True, rename="camel"):
-    rejected_data_points: int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,18}$")] = 0
+    rejected_data_points: int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}$")] = 0
+    error_message: str = ""
 
 
 class _Answer(msgspec.Struct, frozen=True, rename="camel"):

@@ -47,11 +47,11 @@ class Postgres:
     def __init__(self, url: str, password: str | None) -> None:
         self._url, self._password = url, password
 
-    def send(self, revisions: Sequence[Revision]) -> int:
-        """In one transaction; how many no table can hold. Raises MachineError `sink_unreachable`, `sink_host_unknown` or `sink_refused`."""
+    def send(self, revisions: Sequence[Revision]) -> Sequence[str]:
+        """In one transaction; why, of each that no table holds. Raises MachineError `sink_unreachable`, `sink_host_unknown`, `sink_refused`."""
         driver = extra("pg8000.dbapi", "sinks")
         if not revisions:
-            return 0
+            return ()
         try:
             with closing(self._opened(driver)) as connection:
                 cursor = connection.cursor()
@@ -65,9 +65,9 @@ class Postgres:
             said = error.args[0] if error.args and isinstance(error.args[0], dict) else {"M": error}
             if said.get("C", "").startswith(_FOR_GOOD):
                 half = len(revisions) // 2
-                return self.send(revisions[:half]) + self.send(revisions[half:]) if half else 1
+                return [*self.send(revisions[:half]), *self.send(revisions[half:])] if half else [str(said["M"])]
             raise MachineError("sink_refused", f"{_shown(self._url)}: {said['M']}") from error
-        return 0
+        return ()
 
     def _opened(self, driver: Any) -> Any:
         at = urlsplit(self._url)

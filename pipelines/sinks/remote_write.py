@@ -32,8 +32,8 @@ class RemoteWrite:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def send(self, revisions: Sequence[Revision]) -> int:
-        """How many samples were refused for good. Raises MachineError `sink_unreachable` or `sink_refused`."""
+    def send(self, revisions: Sequence[Revision]) -> Sequence[str]:
+        """Of each sample that was refused for good what Prometheus says. Raises MachineError `sink_unreachable` or `sink_refused`."""
         samples: dict[Series, list[tuple[int, float]]] = {}
         for one in revisions:
             for name, value in (("", one.value), ("_low", one.low), ("_high", one.high)):
@@ -41,19 +41,19 @@ class RemoteWrite:
                     samples.setdefault(series(one, name), []).append((millis(one.end), value))
         return self._posted(samples)
 
-    def _posted(self, samples: Mapping[Series, Sequence[tuple[int, float]]]) -> int:
+    def _posted(self, samples: Mapping[Series, Sequence[tuple[int, float]]]) -> Sequence[str]:
         """Of a request that is refused, each series by itself."""
         if not samples:
-            return 0
+            return ()
         try:
             post(self._url, pa.compress(request(samples), codec="snappy", asbytes=True), _HEADERS)
         except RefusedError as error:
             if error.status not in _FOR_GOOD:
                 raise
             if len(samples) == 1:
-                return sum(map(len, samples.values()))
-            return sum(self._posted({labels: values}) for labels, values in samples.items())
-        return 0
+                return [error.message] * sum(map(len, samples.values()))
+            return [said for labels, values in samples.items() for said in self._posted({labels: values})]
+        return ()
 
 
 def series(one: Revision, end: str) -> Series:

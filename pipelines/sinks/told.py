@@ -41,13 +41,15 @@ class Reached:
 @dataclass(frozen=True)
 class Told:
     """What stands on disk about a sink. `reached`: what it was told all of; `telling`: what it is being told, fixed before it begins, so
-    that after a crash it is told the same. `revisions`, `refused`: how many so far. `error`: of the last try, "" where that went well.
+    that after a crash it is told the same. `revisions`, `refused`: how many so far; `refusal`: why of the last refused. `error`: of the
+    last try, "" where that went well.
     """
 
     reached: Reached | None = None
     telling: Reached | None = None
     revisions: int = 0
     refused: int = 0
+    refusal: str = ""
     error: str = ""
     at: str = ""
 
@@ -58,7 +60,7 @@ class SinkStatus:
 
     `running`: whether a process tells it. `as_of`: up to when it was told all. `lag_revisions`: versions of what it follows that it has
     not been told. `lag_seconds`: by how much the lake is ahead of `as_of`; None before it was told anything. `revisions`, `refused`:
-    messages so far. `error`: of the last try, "" where that went well.
+    messages so far; `refusal`: why of the last refused. `error`: of the last try, "" where that went well.
     """
 
     sink: str
@@ -68,6 +70,7 @@ class SinkStatus:
     lag_seconds: float | None
     revisions: int
     refused: int
+    refusal: str
     error: str
 
 
@@ -144,6 +147,7 @@ def _standing(lake: Lake, name: str, ahead: Reached | None) -> SinkStatus:
         (ahead.as_of - reached.as_of).total_seconds() if ahead and reached else None,
         found.revisions,
         found.refused,
+        found.refusal,
         found.error,
     )
 
