@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.app import Application
 from pipelines.errors import HindsightError, MachineError, StateError
-from pipelines.log import log_at
+from pipelines.log import intake, log_at
 from pipelines.log.intake import Intake, standing
 from pipelines.log.kafka import TopicLog
 from pipelines.paths import place_log
@@ -30,6 +30,7 @@ from pipelines.verify import verify
 from tests import lakes
 from tests.generator import history
 from tests.kafka import Broker, broker
+from tests.reliability.application import until
 
 pytestmark = pytest.mark.places
 
@@ -142,6 +143,39 @@ def test_what_ended_transactions_leave_behind_may_age_out(ground: Ground) -> Non
     assert ground.held() == [0, 2, 4]
 
 
+@pytest.mark.parametrize("partitions", [3, 4], ids=["the first idle", "the first busy"])  # where the keys of `send` go
+def test_a_topic_may_grow_partitions_under_a_running_application(
+    ground: Ground, partitions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "LOOK", 0.5)
+    stopping, raised = Event(), list[BaseException]()
+
+    def run() -> None:
+        with closing(log_at(ground.path, durable=False)) as log, closing(Intake(log, ground.kafka)) as taking:
+            try:
+                taking.run(stopping)
+            except HindsightError as error:
+                raised.append(error)
+
+    thread = Thread(target=run)
+    ground.send(0, 10)
+    thread.start()
+    try:
+        assert until(lambda: len(ground.held()) == 10, 30)
+        for one in ground.admin.create_partitions([NewPartitions(ground.kafka.topic, partitions)]).values():
+            one.result()
+        time.sleep(1)
+        ground.send(10, 60)
+        until(lambda: len(ground.held()) >= 60 or bool(raised), 30)
+        ground.send(60, 90)
+        until(lambda: len(ground.held()) >= 90 or bool(raised), 30)
+    finally:
+        stopping.set()
+        thread.join(30)
+    assert not raised
+    assert sorted(ground.held()) == list(range(90))
+
+
 def test_what_could_not_be_written_is_taken_again(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     ground.send(0, 30)
 
@@ -169,6 +203,25 @@ def test_offsets_that_aged_out_are_named_and_gone_on_without_when_told_to(ground
         log.forget(ground.kafka.topic)
     ground.take()
     assert ground.held() == [*range(30), *range(42, 90)]
+
+
+def test_what_ages_out_of_a_partition_that_nothing_came_from_before_is_named(running: Broker, tmp_path: Path, kept: str) -> None:
+    ground = Ground(running, f"idle-{kept}", place_log(tmp_path, kept), partitions=2)
+    producer = Producer({"bootstrap.servers": running.address, "log_level": 0})
+
+    def send(partition: int, *numbers: int) -> None:
+        for number in numbers:
+            producer.produce(ground.kafka.topic, b"%d" % number, partition=partition)
+        assert producer.flush(30) == 0
+
+    send(1, 0, 1, 2)
+    ground.take()
+    send(0, 3, 4, 5)
+    ground.age_out(2)
+    error = refused(ground.take)
+    assert error.code == "offsets_aged_out"
+    assert "offsets 0 to 1 of partition 0 have gone" in error.message
+    assert ground.held() == [0, 1, 2]
 
 
 def test_a_topic_made_anew_is_refused(ground: Ground) -> None:
@@ -240,7 +293,7 @@ TAKER = """
 import sys
 from pathlib import Path
 from threading import Event
-from pipelines.log import log_at
+from pipelines.log import intake, log_at
 from pipelines.log.intake import Intake
 from pipelines.sections import Kafka
 log = log_at(Path(sys.argv[1]))

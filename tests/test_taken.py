@@ -41,6 +41,7 @@ def test_another_topic_of_the_same_name_is_refused(found: Topic, code: str) -> N
     ("bounds", "code", "missing"),
     [
         ({0: (42, 90), 1: (0, 5)}, "offsets_aged_out", "offsets 30 to 41 of partition 0"),
+        ({0: (42, 90), 1: (5, 5)}, "offsets_aged_out", "offsets 30 to 41 of partition 0, offsets 0 to 4 of partition 1 have gone"),
         ({0: (0, 20), 1: (0, 5)}, "offsets_gone", "offsets 20 to 29 of partition 0"),
     ],
 )
@@ -84,6 +85,12 @@ def test_how_far_it_is_stands_or_falls_with_the_records(log: Log, monkeypatch: p
     if isinstance(log, EmbeddedLog):
         with closing(opened(log.path)) as db:
             assert inspect(db).well(2)
+
+
+def test_a_partition_that_nothing_came_from_is_known_and_never_set_back(log: Log) -> None:
+    log.append([b"a"], taking=taking({0: 0}, {0: 1, 1: 4}))
+    log.append([b"b"], taking=taking({1: 4}, {0: 0, 1: 5}))
+    assert log.taken("clicks") == Taken("clicks", "c", "t", {0: 1, 1: 5})
 
 
 def test_of_two_that_take_a_topic_at_once_the_second_is_refused(log: Log) -> None:

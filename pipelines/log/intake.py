@@ -7,8 +7,10 @@ taken is written in the transaction that appends the records, so a crash at any 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from threading import Event
+from time import monotonic
 from typing import Any
 
 from pipelines.errors import MachineError, StateError
@@ -21,6 +23,8 @@ AT_ONCE = 20_000
 """The most records of one append."""
 _PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a broker that did not answer is asked again: at first, and at last."""
+LOOK = 10.0
+"""Seconds without a record after which the topic is looked at: records may come in partitions that were not there before."""
 
 
 class Intake:
@@ -32,10 +36,13 @@ class Intake:
         self._consumer: Any = None
         self._topic: Topic | None = None
         self._reached: dict[int, int] = {}
+        self._next: dict[int, int] = {}
+        self._looked = monotonic()
 
     def check(self) -> Bounds:
         """What the topic holds. Raises what `Asked`, `refuse_another` and `refuse_lost` raise."""
         found = self._same()
+        self._grow(found)
         bounds = self._asked.bounds(found)
         before = self._log.taken(self._kafka.topic)
         if before is not None:
@@ -86,6 +93,12 @@ class Intake:
             found = self._same()
             for claimed, run in groupby(records, key=lambda message: received(message) is not None):
                 self._append(list(run), found, claimed=claimed)
+            self._grow(found)
+            self._looked = monotonic()
+        elif monotonic() - self._looked > LOOK:
+            with suppress(MachineError):  # a broker that went away is looked for by the consumer, which loses no time
+                self._grow(self._same())
+            self._looked = monotonic()
         end_of_partition, ends = library().KafkaError._PARTITION_EOF, dict[int, int]()
         for message in messages:
             if message.error() is None:
@@ -105,14 +118,17 @@ class Intake:
             self._log.pass_over(Taking(self._kafka.topic, self._same(), {}, ends))
 
     def _same(self) -> Topic:
-        """The topic, still the same; with partitions that have come since."""
+        """The topic, still the same."""
         found = self._asked.topic()
         before = self._log.taken(self._kafka.topic)
         if before is not None:
             refuse_another(self._kafka, found, before)
+        return found
+
+    def _grow(self, found: Topic) -> None:
+        """Take from partitions that have come since, too. Only when all that was read is in the log: it goes on from there."""
         if self._topic is not None and found.partitions != self._topic.partitions:
             self._assign(found)
-        return found
 
     def _open(self) -> None:
         bounds = self.check()
@@ -134,14 +150,15 @@ class Intake:
         before = self._log.taken(self._kafka.topic)
         start = {**dict.fromkeys(found.partitions, 0), **(first or {}), **(before.next if before else {})}
         self._consumer.assign([library().TopicPartition(self._kafka.topic, part, at) for part, at in start.items()])
-        self._topic = found
+        self._topic, self._next = found, start
 
     def _append(self, messages: Sequence[Any], found: Topic, *, claimed: bool) -> None:
         ends = {message.partition(): message.offset() + 1 for message in messages}
         starts = {message.partition(): message.offset() for message in reversed(messages)}
         times = [at for message in messages if (at := received(message)) is not None] if claimed else None
-        taking = Taking(self._kafka.topic, found, starts, ends)
-        self._log.append([message.value() or b"" for message in messages], times, taking)
+        # with the partitions that nothing has come from yet: what they lose before it is taken is missed by nobody else
+        self._next |= ends
+        self._log.append([message.value() or b"" for message in messages], times, Taking(self._kafka.topic, found, starts, self._next))
 
 
 def standing(log: Log, kafka: Kafka) -> tuple[list[dict[str, int]], StateError | None]:

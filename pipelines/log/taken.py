@@ -55,14 +55,20 @@ def refuse_another(kafka: Kafka, found: Topic, before: Taken) -> None:
 
 def refuse_lost(kafka: Kafka, bounds: Bounds, before: Taken) -> None:
     """Raises StateError `offsets_aged_out` or `offsets_gone` where a topic no longer holds what comes next."""
-    for part, reach in sorted(before.next.items()):
-        first, end = bounds.get(part, (0, 0))
-        if reach < first:
-            what = f"and offsets {reach:,} to {first - 1:,} of partition {part} have gone by its retention, without having been taken."
-            raise _lost("offsets_aged_out", kafka, before, what)
-        if reach > end:
-            what = f"but offsets {end:,} to {reach - 1:,} of partition {part} are no longer there: it ends at {end:,}."
-            raise _lost("offsets_gone", kafka, before, what)
+    held = {part: (reach, *bounds.get(part, (0, 0))) for part, reach in sorted(before.next.items())}
+    aged = {part: (reach, first) for part, (reach, first, _) in held.items() if reach < first}
+    if aged:
+        what = f"and {_ranges(aged)} have gone by its retention, without having been taken."
+        raise _lost("offsets_aged_out", kafka, before, what)
+    gone = {part: (end, reach) for part, (reach, _, end) in held.items() if reach > end}
+    if gone:
+        ends = ", ".join(f"{end:,}" for end, _ in gone.values())
+        what = f"but {_ranges(gone)} are no longer there: it ends at {ends}."
+        raise _lost("offsets_gone", kafka, before, what)
+
+
+def _ranges(missing: Mapping[int, tuple[int, int]]) -> str:
+    return ", ".join(f"offsets {start:,} to {end - 1:,} of partition {part}" for part, (start, end) in missing.items())
 
 
 def _lost(code: str, kafka: Kafka, before: Taken, what: str) -> StateError:

@@ -48,7 +48,7 @@ class Postgres:
         self._url, self._password = url, password
 
     def send(self, revisions: Sequence[Revision]) -> Sequence[str]:
-        """In one transaction; why, of each that no table holds. Raises MachineError `sink_unreachable`, `sink_host_unknown`, `sink_refused`."""
+        """In one transaction; why, of each refused. Raises MachineError `sink_unreachable`, `sink_host_unknown` or `sink_refused`."""
         driver = extra("pg8000.dbapi", "sinks")
         if not revisions:
             return ()
