@@ -72,3 +72,8 @@ class _Server(ThreadingHTTPServer):
         super().__init__(at.getsockname()[:2], handler, bind_and_activate=False)
         self.socket.close()
         self.socket = at
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A scraper that has hung up, as it does when its time is over, is no error of ours."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)

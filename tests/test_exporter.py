@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipelines.cli import main
+from pipelines.exporting import _Server
 from pipelines.lake import Lake
 from pipelines.page.sums import Kept
+from pipelines.serving import listening
 from pipelines.settings import Settings, load
 from pipelines.silver.reasons import REASONS
 from pipelines.silver.tables import QUARANTINE
@@ -146,6 +153,38 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_shown(
     assert "data_file_damaged" in capsys.readouterr().err
     assert main(["exporter", "--once", "--lake", str(lake.root), "--conf", str(settings.conf)]) == 1
     assert 'hindsight_readable{part="quarantine"} 0.0' in capsys.readouterr().out
+
+
+def test_scrapes_that_wait_are_answered_by_one_reading(settings: Settings, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, read = Exposition(settings, lake), list[int]()
+    jobs = shown._jobs
+
+    def counted() -> Iterator[Any]:
+        read.append(1)
+        return jobs()
+
+    monkeypatch.setattr(shown, "_jobs", counted)
+    with ThreadPoolExecutor(5) as pool:
+        with shown._lock:
+            waiting = [pool.submit(shown.samples) for _ in range(5)]
+            time.sleep(0.5)
+        first, *others = [one.result(60) for one in waiting]
+    assert all(other is first for other in others)
+    assert len(read) == 1
+    assert shown.samples() is not first
+    assert len(read) == 2
+
+
+def test_a_scraper_that_hangs_up_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    class Hung(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            raise BrokenPipeError
+
+    with listening("127.0.0.1", 0) as at, _Server(at, Hung) as server, closing(socket.create_connection(at.getsockname())) as scraper:
+        scraper.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        server.handle_request()
+        assert scraper.recv(1) == b""
+    assert capsys.readouterr().err == ""
 
 
 def test_what_can_be_known_at_the_start_is_refused_there(lake: Lake, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from pipelines.extras import extra
@@ -58,18 +59,27 @@ class Exposition:
         self._settings, self._lake, self._kept = settings, lake, Kept(lake)
         self._lock = Lock()
         self._held: dict[str, tuple[Any, list[Sample]]] = {}
+        self._last, self._begun = list[Sample](), 0.0
 
     def samples(self) -> list[Sample]:
-        """All of them; a part is read again only when there is something new for it."""
+        """All of them; a part is read again only when there is something new for it.
+
+        Who had to wait gets what was begun to be read after they asked: where reading takes longer than the scraper lets pass between two
+        questions, they do not pile up.
+        """
         parts: dict[str, tuple[tuple[str, ...], Callable[[], Samples]]] = {
             "metrics": ((STATISTICS.name, FRONTIERS.name, CONTROLS.name), self._metrics),
             "jobs": ((), self._jobs),
             "quarantine": ((QUARANTINE.name, CONTROLS.name), self._quarantine),
             "alerts": ((ALERTS.name,), self._alerts),
         }
+        asked = monotonic()
         with self._lock:
-            at = versions(self._lake)
-            return [one for name, (of, read) in parts.items() for one in self._part(name, [at[table] for table in of], read)]
+            if self._begun <= asked:
+                self._begun = monotonic()
+                at = versions(self._lake)
+                self._last = [one for name, (of, read) in parts.items() for one in self._part(name, [at[table] for table in of], read)]
+            return self._last
 
     def _part(self, name: str, versions: list[int], read: Callable[[], Samples]) -> list[Sample]:
         held = self._held.get(name)
