@@ -112,6 +112,21 @@ def test_a_point_is_explained_in_a_panel_that_can_be_linked_to(opened: Open) -> 
     assert "cell" not in linked.url
 
 
+def test_a_panel_closes_at_once_though_its_answer_is_still_to_come(opened: Open) -> None:
+    page = drawn(opened("?metric=accuracy"), 6)
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    page.route("**/explain/**", hold)
+    page.locator("#windows button").first.click()
+    page.wait_for_selector("dialog[open] >> text=reading the lake")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog[open]", state="detached")
+    held[0].continue_()
+
+
 def test_a_keyboard_reaches_and_works_everything(opened: Open) -> None:
     page = drawn(opened("?metric=accuracy"), 6)
     reached: list[str] = []

@@ -186,6 +186,7 @@ async function loadExplanation() {
 function go(changes) {
   change(changes);
   fill();
+  if (!read().cell) $("explain").close(); // at once: what was asked before may take its time
   if (last.metric) showMetrics();
   refresh("explain");
 }
