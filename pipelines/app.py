@@ -9,7 +9,6 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from shutil import rmtree
 
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
@@ -22,21 +21,14 @@ from pipelines.contract import Table
 from pipelines.definition import Definition
 from pipelines.definitions import DefinitionBook, backfilled, declare
 from pipelines.errors import HindsightError, StateError, disk_full
-from pipelines.groups import Group, select
+from pipelines.groups import Group, forget_unused, select
 from pipelines.job import run_batch
 from pipelines.jobs import LATER, NAMES, RECONCILE, TABLES, WATCH
 from pipelines.lake import Lake, Mark
 from pipelines.log import log_at
 from pipelines.log.intake import Intake
 from pipelines.maintain import maintain
-from pipelines.paths import (
-    chains_of,
-    checkpoints,
-    place_log,
-    refuse_half_erased,
-    refuse_half_filled,
-    refuse_half_rebuilt,
-)
+from pipelines.paths import checkpoints, place_log, refuse_half_erased, refuse_half_filled, refuse_half_rebuilt
 from pipelines.sections import Kafka
 from pipelines.settings import Settings
 from pipelines.silver.rules import RowRules
@@ -93,7 +85,7 @@ class Application:
             guards.refuse_an_earlier_lake(self.lake)
             self.lake.create(*TABLES)
             self.lake.register(*TABLES, *LATER)
-            self._forget_unused()
+            forget_unused(self.root, self.groups)
             for group in self.groups:
                 guards.refuse_a_lost_checkpoint(self.lake, group.checkpoint, group.jobs)
                 guards.refuse_an_old_backup(self.lake, group.checkpoint, group.jobs)
@@ -183,14 +175,6 @@ class Application:
             thread.join(timeout=30)
         if self._intake is not None:
             self._intake.close()
-
-    def _forget_unused(self) -> None:
-        """Delete checkpoints of other groups of these jobs that ended before their first batch: nobody would ever come to their end."""
-        own = {group.checkpoint for group in self.groups}
-        jobs = {job.name for group in self.groups for job in group.jobs}
-        for folder, chain in chains_of(checkpoints(self.root).glob("*")):
-            if folder not in own and checkpoint.is_new(folder) and any(job.name in jobs for job in chain):
-                rmtree(folder)
 
     def _prepare(self, progress: Callable[[], None] = lambda: None) -> None:
         """Finish a backfill that is under way, and know what is backfilled from the first batch on.

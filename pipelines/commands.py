@@ -59,6 +59,7 @@ def run(asked: Namespace) -> int:
     from pipelines.app import Application
     from pipelines.gates.suite import declared
     from pipelines.groups import select
+    from pipelines.log.kafka import Asked
     from pipelines.watch.declared import load_watched
 
     settings = _settings(asked)
@@ -69,6 +70,8 @@ def run(asked: Namespace) -> int:
     refuse_half_rebuilt(root)
     refuse_half_erased(root)
     leases.refuse_held(root, asked.jobs or NAMES)
+    if settings.kafka.brokers and "land" in (asked.jobs or NAMES):
+        Asked(settings.kafka).topic()
     with (
         stoppable() as stop,
         session.opened(settings) as spark,

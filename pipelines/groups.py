@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from shutil import rmtree
 
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -61,3 +62,12 @@ def _so_far(root: Path) -> dict[str, str]:
     """By job the name of the query that it has run in."""
     used = [(folder, chain) for folder, chain in chains_of(checkpoints(root).glob("*")) if not checkpoint.is_new(folder)]
     return {job.name: folder.name for folder, chain in used for job in chain}
+
+
+def forget_unused(root: Path, groups: Sequence[Group]) -> None:
+    """Delete checkpoints of other groups of these jobs that ended before their first batch: nobody would ever come to their end."""
+    own = {group.checkpoint for group in groups}
+    jobs = {job.name for group in groups for job in group.jobs}
+    for folder, chain in chains_of(checkpoints(root).glob("*")):
+        if folder not in own and checkpoint.is_new(folder) and any(job.name in jobs for job in chain):
+            rmtree(folder)

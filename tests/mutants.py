@@ -1096,11 +1096,18 @@ MUTANTS = (
         "tests/test_intake.py::test_a_topic_may_grow_partitions_under_a_running_application[the first idle-sqlite]",
     ),
     Mutant(
-        "a partition that nothing came from yet is not watched",
+        "a broker is asked for after half a minute in which Spark starts",
+        "commands.py",
+        "if settings.kafka.brokers and ",
+        "if not settings.kafka.brokers and ",
+        "tests/test_commands.py::test_a_broker_that_is_not_there_is_said_before_a_session_starts[land-kafka_unreachable]",
+    ),
+    Mutant(
+        "where a topic begins is not noted before anything is taken",
         "log/intake.py",
-        "self._next |= ends\n",
-        "self._next = ends\n",
-        "tests/test_intake.py::test_what_ages_out_of_a_partition_that_nothing_came_from_before_is_named[sqlite]",
+        "        if new:\n",
+        "        if not bounds:\n",
+        "tests/test_intake.py::test_what_ages_out_before_the_first_record_is_taken_is_named[sqlite]",
     ),
     Mutant(
         "a partition that another took meanwhile is set back",

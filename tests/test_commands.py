@@ -297,3 +297,12 @@ def test_where_nothing_is_known_it_says_what_was_refused_and_why(tmp_path: Path)
     said = questions.refused(tmp_path)
     assert "3 records were refused, 2 of them as out_of_range (detail 1)" in said
     assert "hindsight explain event --offset 1" in said
+
+
+@pytest.mark.parametrize(("job", "code"), [("land", "kafka_unreachable"), ("refine", "session_started")])
+def test_a_broker_that_is_not_there_is_said_before_a_session_starts(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str, code: str
+) -> None:
+    monkeypatch.setenv("HINDSIGHT_KAFKA_BROKERS", "127.0.0.1:1")
+    monkeypatch.setattr("pipelines.log.kafka.ANSWER", 1)
+    assert command("run", job, "--once", "--lake", tmp_path / "lake") == (4, code)

@@ -84,6 +84,18 @@ def follow(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     return following
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["--follow", "m/late"], "no_lake"), (["--brokers", "127.0.0.1:1", "--topic", "orders"], "127.0.0.1:1: ")],
+    ids=["no lake", "no broker"],
+)
+def test_what_is_not_there_ends_it_in_a_line(tmp_path: Path, words: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "PATIENCE", 1)
+    with pytest.raises(SystemExit, match=said) as ended:
+        consumer.main(["--lake", str(tmp_path / "lake"), "--state", str(tmp_path / "state"), "--once", *words])
+    assert "\n" not in str(ended.value)
+
+
 def test_of_hindsight_it_imports_the_datasets_alone() -> None:
     tree = ast.parse(Path(consumer.__file__).read_text())
     named = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}

@@ -224,6 +224,15 @@ def test_what_ages_out_of_a_partition_that_nothing_came_from_before_is_named(run
     assert ground.held() == [0, 1, 2]
 
 
+def test_what_ages_out_before_the_first_record_is_taken_is_named(ground: Ground) -> None:
+    ground.take()
+    ground.send(0, 30)
+    ground.age_out(12)
+    error = refused(ground.take)
+    assert (error.code, ground.held()) == ("offsets_aged_out", [])
+    assert "offsets 0 to 11 of partition 0" in error.message
+
+
 def test_a_topic_made_anew_is_refused(ground: Ground) -> None:
     ground.send(0, 20)
     ground.take()

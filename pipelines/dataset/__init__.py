@@ -6,5 +6,6 @@ what is drawn (`sampling.py`) and where it goes (`splitting.py`); `manifest.py` 
 
 from pipelines.dataset.inputs import inputs
 from pipelines.dataset.loading import load, releases
+from pipelines.errors import HindsightError
 
-__all__ = ["inputs", "load", "releases"]
+__all__ = ["HindsightError", "inputs", "load", "releases"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import groupby
 from threading import Event
 from time import monotonic
@@ -36,17 +37,24 @@ class Intake:
         self._consumer: Any = None
         self._topic: Topic | None = None
         self._reached: dict[int, int] = {}
-        self._next: dict[int, int] = {}
         self._looked = monotonic()
 
     def check(self) -> Bounds:
-        """What the topic holds. Raises what `Asked`, `refuse_another` and `refuse_lost` raise."""
+        """What the topic holds. Raises what `Asked`, `refuse_another` and `refuse_lost` raise.
+
+        Where it begins is noted before anything is taken: what ages out before the first record would be missed by nobody else.
+        """
         found = self._same()
         self._grow(found)
         bounds = self._asked.bounds(found)
         before = self._log.taken(self._kafka.topic)
+        known = before.next if before else {}
+        # of a partition that has come since, all is to be taken
+        new = {part: first if before is None else 0 for part, (first, _) in bounds.items() if part not in known}
         if before is not None:
-            refuse_lost(self._kafka, bounds, before)
+            refuse_lost(self._kafka, bounds, replace(before, next=new | dict(known)))
+        if new:
+            self._log.pass_over(Taking(self._kafka.topic, found, {}, new))
         return bounds
 
     def catch_up(self, progress: Callable[[], None] = lambda: None) -> None:
@@ -131,7 +139,7 @@ class Intake:
             self._assign(found)
 
     def _open(self) -> None:
-        bounds = self.check()
+        self.check()
         self._consumer = library().Consumer(
             {
                 **options(self._kafka),
@@ -143,22 +151,21 @@ class Intake:
                 "error_cb": lambda _: None,
             }
         )
-        self._assign(self._asked.topic(), {part: first for part, (first, _) in bounds.items()})
+        self._assign(self._asked.topic())
 
-    def _assign(self, found: Topic, first: Mapping[int, int] | None = None) -> None:
-        """From where it was taken to; a partition that was never seen, from its start."""
+    def _assign(self, found: Topic) -> None:
+        """From where it was taken to; a partition that has come since, from its start."""
         before = self._log.taken(self._kafka.topic)
-        start = {**dict.fromkeys(found.partitions, 0), **(first or {}), **(before.next if before else {})}
+        start = dict.fromkeys(found.partitions, 0) | dict(before.next if before else {})
         self._consumer.assign([library().TopicPartition(self._kafka.topic, part, at) for part, at in start.items()])
-        self._topic, self._next = found, start
+        self._topic = found
 
     def _append(self, messages: Sequence[Any], found: Topic, *, claimed: bool) -> None:
         ends = {message.partition(): message.offset() + 1 for message in messages}
         starts = {message.partition(): message.offset() for message in reversed(messages)}
         times = [at for message in messages if (at := received(message)) is not None] if claimed else None
-        # with the partitions that nothing has come from yet: what they lose before it is taken is missed by nobody else
-        self._next |= ends
-        self._log.append([message.value() or b"" for message in messages], times, Taking(self._kafka.topic, found, starts, self._next))
+        taking = Taking(self._kafka.topic, found, starts, ends)
+        self._log.append([message.value() or b"" for message in messages], times, taking)
 
 
 def standing(log: Log, kafka: Kafka) -> tuple[list[dict[str, int]], StateError | None]:

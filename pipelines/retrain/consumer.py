@@ -27,7 +27,7 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from pipelines.dataset import inputs, load, releases
+from pipelines.dataset import HindsightError, inputs, load, releases
 
 GROUP = "hindsight-consumer"
 """The Kafka consumer group: its offsets say which orders were taken."""
@@ -145,13 +145,14 @@ def ordered(asked: argparse.Namespace) -> None:
 
 def _orders(brokers: str, topic: str, *, once: bool) -> Iterator[Order]:
     """The orders that no member of the group has taken, as they come. One is taken when the next is asked for."""
-    from confluent_kafka import Consumer
+    from confluent_kafka import Consumer, KafkaException
 
     config = {"bootstrap.servers": brokers, "group.id": GROUP, "auto.offset.reset": "earliest", "enable.auto.commit": False}
     # training may take hours, and nobody else shall begin it meanwhile; who is killed is replaced soon
     consumer = Consumer(config | {"max.poll.interval.ms": 86_400_000, "session.timeout.ms": 10_000})
     consumer.subscribe([topic])
     try:
+        consumer.list_topics(timeout=PATIENCE)  # where no broker answers, it says so
         while True:
             message = consumer.poll(PATIENCE)
             if message is None:
@@ -165,6 +166,8 @@ def _orders(brokers: str, topic: str, *, once: bool) -> Iterator[Order]:
             else:
                 print(f"topic {topic}, partition {message.partition()}, offset {message.offset()}: no order, passed over", file=sys.stderr)
             consumer.commit(message=message, asynchronous=False)
+    except KafkaException as error:
+        raise SystemExit(f"{brokers}: {error.args[0].str()}") from error
     finally:
         consumer.close()
 
@@ -190,12 +193,15 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--topic", help="the topic of orders: retrain.topic of the model file")
     parser.add_argument("--once", action="store_true", help="end when nothing is left to do")
     asked = parser.parse_args(words)
-    if asked.brokers and asked.topic:
-        ordered(asked)
-    elif asked.follow:
-        polled(asked)
-    else:
-        parser.error("name --follow MODEL/LABEL, or --brokers and --topic")
+    try:
+        if asked.brokers and asked.topic:
+            ordered(asked)
+        elif asked.follow:
+            polled(asked)
+        else:
+            parser.error("name --follow MODEL/LABEL, or --brokers and --topic")
+    except HindsightError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":
