@@ -82,9 +82,9 @@ MUTANTS = (
     ),
     Mutant(
         "a query that never began is waited for",
-        "app.py",
-        "                rmtree(folder)",
-        "                pass",
+        "groups.py",
+        "            rmtree(folder)",
+        "            pass",
         "tests/test_running.py::test_a_query_that_ended_before_its_first_batch_is_not_waited_for",
     ),
     Mutant(
