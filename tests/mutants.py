@@ -1103,6 +1103,13 @@ MUTANTS = (
         "tests/test_commands.py::test_a_broker_that_is_not_there_is_said_before_a_session_starts[land-kafka_unreachable]",
     ),
     Mutant(
+        "who is told again is told in another order",
+        "sinks/revisions.py",
+        "key=lambda one: (one[2], one)),",
+        "key=lambda one: one[2]),",
+        "tests/test_sinking.py::test_revisions_come_in_an_order_that_nothing_but_themselves_settles",
+    ),
+    Mutant(
         "where a topic begins is not noted before anything is taken",
         "log/intake.py",
         "        if new:\n",

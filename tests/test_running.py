@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -13,7 +12,7 @@ from pyspark.sql import SparkSession
 from pipelines import checkpoint, settle
 from pipelines.app import Application
 from pipelines.erasure.erase import erase
-from pipelines.jobs import NAMES, RECONCILE
+from pipelines.jobs import RECONCILE
 from pipelines.lake import Lake
 from pipelines.log import log_at
 from pipelines.paths import checkpoints, log_path
@@ -83,23 +82,24 @@ def test_only_an_application_that_lands_records_adds_to_the_log(spark: SparkSess
 
 
 def test_jobs_that_ran_alone_go_on_alone_after_an_erasure_and_a_rebuild(spark: SparkSession, tmp_path: Path) -> None:
-    settings, history = lakes.settings_for(tmp_path / "lake"), people.history(11, 90, 6)
+    settings, history = lakes.settings_for(tmp_path / "lake"), people.history(11, 60, 4)
+    pieces = (("land", "refine"), ("expose", "absences"), ("attribute", RECONCILE), ("resolve",), ("tally", "examples"))
 
-    def alone(jobs: Iterable[str]) -> list[str]:
-        for job in jobs:
-            with Application(settings, spark, jobs=[job]) as app:
+    def alone() -> list[str]:
+        for jobs in pieces:
+            with Application(settings, spark, jobs=jobs) as app:
                 app.drain(tick=False)
         return sorted(folder.name for folder in checkpoints(app.root).iterdir() if folder.name != RECONCILE)
 
     with closing(log_at(log_path(settings.lake.path), durable=False)) as log:
-        log.append(*zip(*history[:60], strict=True))
-    before = alone(NAMES)
+        log.append(*zip(*history[:40], strict=True))
+    before = alone()
     with closing(log_at(log_path(settings.lake.path), durable=False)) as log:
-        log.append(*zip(*history[60:], strict=True))
+        log.append(*zip(*history[40:], strict=True))
     with Application(settings, spark) as app:
         assert erase(app, [people.person(1)]) is not None
     assert all(one.same for one in rebuild(settings, spark))
-    assert alone(NAMES) == before
+    assert alone() == before
     lakes.proven(settings.lake.path)
 
 

@@ -198,3 +198,10 @@ def test_the_lag_of_a_sink_stands_beside_that_of_the_jobs(
     assert "[sink_damaged]" in influx["error"]
     assert "[sink_damaged]" in said()
     assert said().count("otlp") == 1
+
+
+def test_revisions_come_in_an_order_that_nothing_but_themselves_settles(tmp_path: Path) -> None:
+    lake, _ = filled(tmp_path / "lake", days=2)
+    parts = [[(one.start, one.version, one.segment) for one in part] for part in Metrics(Kept(lake), DAY).since(None, now(Lake(lake.root)))]
+    assert any(len({str(one) for one in part}) > 2 for part in parts)
+    assert all(part == sorted(part, key=lambda one: (one[0], one[1], tuple(one[2].values()))) for part in parts)

@@ -137,7 +137,8 @@ def revisions(kept: Kept, since: Reached | None, until: Reached, every: timedelt
     for asked in questions(kept.lake, since, until, every):
         groups = {group for source in asked.target.sources for group in _groups(cells, source, asked)}
         groups |= asked.settled(kept)
-        for _, of_day in groupby(sorted(groups, key=lambda one: one[2]), key=lambda one: one[2].date()):
+        # all of it sorted, so that who is told again is told the same
+        for _, of_day in groupby(sorted(groups, key=lambda one: (one[2], one)), key=lambda one: one[2].date()):
             day = list(of_day)
             there = asked.windows(kept, day[0][2], day[-1][2])
             yield [one for group in day for one in asked.revisions(group, there.get(group))]
