@@ -35,7 +35,7 @@ class Influx:
         except RefusedError as error:
             if (dropped := _DROPPED.search(error.told)) is None:
                 raise
-            return [error.message] * int(dropped[1])  # the others it has taken
+            return [error.message] * min(int(dropped[1]), len(revisions))  # the others it has taken
         return ()
 
 

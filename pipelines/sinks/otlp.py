@@ -32,16 +32,17 @@ class Otlp:
         """Why, of each data point that was refused for good. Raises MachineError `sink_unreachable` or `sink_refused`."""
         known, refused = [one for one in revisions if one.value is not None], list[str]()
         for start in range(0, len(known), AT_ONCE):
-            body = json.dumps(request(known[start : start + AT_ONCE])).encode()
-            refused += _rejected(post(self._url, body, {"Content-Type": "application/json"}))
+            part = known[start : start + AT_ONCE]
+            answer = post(self._url, json.dumps(request(part)).encode(), {"Content-Type": "application/json"})
+            refused += _rejected(answer, 3 * len(part))
         return refused
 
 
-def _rejected(answer: bytes) -> list[str]:
-    """Why, of each data point that a collector says that it has not taken, of a request that it otherwise did."""
+def _rejected(answer: bytes, most: int) -> list[str]:
+    """Why, of each data point (so many at most) that a collector says that it has not taken, of a request that it otherwise did."""
     with suppress(msgspec.MsgspecError):
         part = msgspec.json.decode(answer, type=_Answer).partial_success
-        return [part.error_message] * int(part.rejected_data_points)
+        return [part.error_message] * min(int(part.rejected_data_points), most)
     return []
 
 
