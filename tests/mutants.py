@@ -1058,7 +1058,7 @@ MUTANTS = (
         "log/intake.py",
         "            found = self._same()\n            for",
         "            found = self._same()\n            self._grow(found)\n            for",
-        "tests/test_intake.py::test_a_topic_may_grow_partitions_under_a_running_application[the first busy-sqlite]",
+        "tests/test_intake.py::test_a_topic_may_grow_partitions_under_a_running_application[sqlite-the first busy]",
     ),
     Mutant(
         "scrapes that wait for each other pile up",
@@ -1093,7 +1093,7 @@ MUTANTS = (
         "log/intake.py",
         "> LOOK:",
         "> 1e9:",
-        "tests/test_intake.py::test_a_topic_may_grow_partitions_under_a_running_application[the first idle-sqlite]",
+        "tests/test_intake.py::test_a_topic_may_grow_partitions_under_a_running_application[sqlite-the first idle]",
     ),
     Mutant(
         "a broker is asked for after half a minute in which Spark starts",
