@@ -1134,9 +1134,9 @@ MUTANTS = (
     Mutant(
         "how far a topic was taken is committed before its records",
         "log/shared.py",
-        "                if self._commit(delta, after, placed(",
-        "                if self._commit(delta, msgspec.structs.replace(state, taken=after.taken), placed(records.slice(0, 0), 0, "
-        "\"log\", 0)) and self._commit(delta, after, placed(",
+        "                if self._commit(delta, after, rows):",
+        "                if self._commit(delta, msgspec.structs.replace(state, taken=after.taken), rows.slice(0, 0)) and "
+        "self._commit(delta, after, rows):",
         "tests/test_taken.py::test_how_far_it_is_stands_or_falls_with_the_records[bronze.events]",
     ),
     Mutant(

@@ -119,7 +119,7 @@ class EmbeddedLog:
             return None if append is None else self._write(append)
 
     def taken(self, topic: str) -> Taken | None:
-        """How far a topic has been taken into the log; None before its first record."""
+        """How far a topic has been taken into the log; None before it was first looked at."""
         with self._named():
             return self._taken(topic)
 

@@ -130,45 +130,51 @@ class SharedLog:
             yield from _parts(rows, low)
 
     def taken(self, topic: str) -> Taken | None:
-        """How far a topic has been taken into the log; None before its first record."""
+        """How far a topic has been taken into the log; None before it was first looked at."""
         return self._now()[1].taken.get(topic)
 
     def pass_over(self, taking: Taking) -> None:
         """Note how far a topic has been taken where no record came."""
-        self._state_taken(lambda taken: {**taken, taking.topic: taking.after(taken.get(taking.topic))})
+        self._write(lambda state: (_taking(state, taking), EVENTS.arrow.empty_table()))
 
     def forget(self, topic: str) -> None:
         """Take a topic from its start again: what is in the log already is a duplicate then, and counts once."""
-        self._state_taken(lambda taken: {name: one for name, one in taken.items() if name != topic})
 
-    def _state_taken(self, change: Callable[[dict[str, Taken]], dict[str, Taken]]) -> None:
-        with self._lock:
-            for _ in range(_TRIES):
-                delta, state = self._newest()
-                if self._commit(delta, msgspec.structs.replace(state, taken=change(state.taken)), EVENTS.arrow.empty_table()):
-                    return
-        raise self._busy()
+        def without(state: State) -> tuple[State, pa.Table]:
+            left = {name: one for name, one in state.taken.items() if name != topic}
+            return msgspec.structs.replace(state, taken=left), EVENTS.arrow.empty_table()
+
+        self._write(without)
 
     def close(self) -> None:
         """Nothing is held open."""
 
     def _append(self, stamp: Callable[[int, Clock], Stamped | None], taking: Taking | None = None) -> int | None:
         """Append what is stamped at the next free position; the last offset, None where nothing is to be said."""
+
+        def appended(state: State) -> tuple[State, pa.Table] | None:
+            append = stamp(micros(datetime.now(UTC)), Clock(state.floor, state.live))
+            if append is None:
+                return None
+            after = State(state.end + len(append.payloads), *append.after, _taking(state, taking).taken)
+            records = pa.Table.from_batches([gathered(append.payloads, append.received_at)])
+            return after, placed(records, state.end, append.clock, append.appended_at)
+
+        after = self._write(appended)
+        return None if after is None else after.end - 1
+
+    def _write(self, step: Callable[[State], tuple[State, pa.Table] | None]) -> State | None:
+        """Commit the state and the rows that follow from the newest state, anew where another writer has come before; the state after."""
         with self._lock:
             for _ in range(_TRIES):
                 delta, state = self._newest()
-                append = stamp(micros(datetime.now(UTC)), Clock(state.floor, state.live))
-                if append is None:
+                found = step(state)
+                if found is None:
                     return None
-                taken = {taking.topic: taking.after(state.taken.get(taking.topic))} if taking is not None else {}
-                after = State(state.end + len(append.payloads), *append.after, {**state.taken, **taken})
-                records = pa.Table.from_batches([gathered(append.payloads, append.received_at)])
-                if self._commit(delta, after, placed(records, state.end, append.clock, append.appended_at)):
-                    return after.end - 1
-        raise self._busy()
-
-    def _busy(self) -> StateError:
-        return StateError("log_busy", f"{self.path}: other processes append all the while, {_TRIES} times in a row. Try again.")
+                after, rows = found
+                if self._commit(delta, after, rows):
+                    return after
+        raise StateError("log_busy", f"{self.path}: other processes append all the while, {_TRIES} times in a row. Try again.")
 
     def _commit(self, delta: DeltaTable, after: State, rows: pa.Table) -> bool:
         """Write records and state in one commit; False where another writer has come before."""
@@ -238,6 +244,12 @@ class SharedLog:
 
     def _file(self, version: int) -> Path:
         return self.path / "_delta_log" / f"{version:020d}.json"
+
+
+def _taking(state: State, taking: Taking | None) -> State:
+    """The state after something was taken of a topic."""
+    taken = {taking.topic: taking.after(state.taken.get(taking.topic))} if taking is not None else {}
+    return msgspec.structs.replace(state, taken={**state.taken, **taken})
 
 
 def _facts(file: Path) -> tuple[int, int] | None:
