@@ -40,9 +40,9 @@ MUTANTS = (
     ),
     Mutant(
         "a redirection is followed without what was to be sent",
-        "sinks/post.py",
-        "_NotElsewhere)",
-        ")",
+        "outgoing.py",
+        "build_opener(_NotElsewhere)",
+        "build_opener()",
         "tests/test_sinks_refused.py::test_a_redirection_is_no_acknowledgement",
     ),
     Mutant(

@@ -16,6 +16,7 @@ import pytest
 from pipelines.errors import ConfigError, MachineError
 from pipelines.retrain.declared import Retrain
 from pipelines.retrain.targets import TARGETS, TOKEN
+from tests.test_sinks_refused import answering
 
 ORDER = {"trigger_id": "t1", "attempt": "1", "run_id": "r1", "model": "m", "release": "m/late/1"}
 
@@ -93,6 +94,14 @@ def test_a_refusal_is_told(server: Server, target: str) -> None:
         TARGETS[target](Retrain(target, url=server.url, job="1", dag="d"), ORDER)
     assert refused.value.code == "target_refused"
     assert "503" in refused.value.message
+
+
+def test_a_redirection_is_no_acknowledgement_and_gets_no_secret() -> None:
+    with answering(lambda _, method: (302 if method == "POST" else 200, {"Location": "/elsewhere"}, b"")) as (url, asked):
+        with pytest.raises(MachineError) as refused:
+            TARGETS["webhook"](Retrain("webhook", url=url), ORDER)
+        assert asked == ["POST"]
+    assert refused.value.code == "target_refused"
 
 
 def test_a_target_that_is_not_there_is_told() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipelines.errors import MachineError
 from pipelines.extras import extra
+from pipelines.outgoing import OPENER
 from pipelines.retrain.declared import Retrain
 from pipelines.secret import secret
 
@@ -78,7 +79,7 @@ def _post(url: str, body: Mapping[str, Any], headers: Mapping[str, str], *, also
     """Raises MachineError `target_refused`."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json", **headers}, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT):
+        with OPENER.open(request, timeout=TIMEOUT):
             return
     except urllib.error.HTTPError as error:
         with error:

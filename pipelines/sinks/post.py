@@ -7,9 +7,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
-from typing import Any
 
 from pipelines.errors import MachineError, causes
+from pipelines.outgoing import OPENER
 
 TIMEOUT = 30
 """Seconds that a server may take."""
@@ -27,19 +27,11 @@ class RefusedError(MachineError):
         self.status, self.told = status, told
 
 
-class _NotElsewhere(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        """Nothing: what is sent on by a redirection is a GET without a body, and would be taken for told."""
-
-
-_OPENER = urllib.request.build_opener(_NotElsewhere)
-
-
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     """What the server says. Raises MachineError `sink_unreachable` or `sink_host_unknown`, or `RefusedError`."""
     request = urllib.request.Request(url, body, dict(headers), method="POST")
     try:
-        with _OPENER.open(request, timeout=TIMEOUT) as answer:
+        with OPENER.open(request, timeout=TIMEOUT) as answer:
             return bytes(answer.read(_MOST))
     except urllib.error.HTTPError as error:
         with error:
